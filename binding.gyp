@@ -1,0 +1,66 @@
+# The addon (`thermocline`), its twin with the seed's racy slot claim for tests (`thermocline_planted`),
+# and the two libraries they are linked from. Lists of sources come from scripts/native-sources.cjs.
+{
+  'variables': {
+    # The kernels include simsimd's header, so it must be told the same as its library.
+    'simsimd_defines': ['SIMSIMD_DYNAMIC_DISPATCH=1', 'SIMSIMD_NATIVE_F16=0', 'SIMSIMD_NATIVE_BF16=0'],
+    'thermocline_cflags': [
+      '-O2', '-fPIC', '-pthread', '-fvisibility=hidden',
+      '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-Werror',
+      '<!@(node scripts/native-sources.cjs system-includes)',
+    ],
+  },
+  'target_defaults': {
+    'default_configuration': 'Release',
+    'configurations': {
+      'Release': {
+        'cflags!': ['-O3'],
+      },
+    },
+  },
+  'targets': [
+    {
+      'target_name': 'simsimd',
+      'type': 'static_library',
+      'sources': ['<!@(node scripts/native-sources.cjs simsimd)'],
+      'defines': ['<@(simsimd_defines)'],
+      'cflags!': ['-Wall', '-Wextra'],
+      'cflags': ['-O3', '-fPIC', '-fvisibility=hidden', '-w', '<!@(node scripts/native-sources.cjs system-includes)'],
+    },
+    {
+      'target_name': 'core',
+      'type': 'static_library',
+      'sources': ['<!@(node scripts/native-sources.cjs core)'],
+      'defines': ['<@(simsimd_defines)'],
+      'include_dirs': ['native'],
+      'cflags!': ['-Wno-unused-parameter'],
+      'cflags': ['<@(thermocline_cflags)'],
+      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+    },
+    {
+      'target_name': 'thermocline',
+      'dependencies': ['core', 'simsimd'],
+      'sources': ['<!@(node scripts/native-sources.cjs binding)'],
+      'include_dirs': ['native'],
+      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS'],
+      'cflags!': ['-Wno-unused-parameter'],
+      'cflags': ['<@(thermocline_cflags)'],
+      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+      'ldflags': ['-pthread'],
+    },
+    {
+      'target_name': 'thermocline_planted',
+      'dependencies': ['core', 'simsimd'],
+      'sources': ['<!@(node scripts/native-sources.cjs binding)'],
+      'include_dirs': ['native'],
+      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'THERMOCLINE_PLANT_RACY_CLAIM=1'],
+      'cflags!': ['-Wno-unused-parameter'],
+      'cflags': ['<@(thermocline_cflags)'],
+      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+      'ldflags': ['-pthread'],
+    },
+  ],
+}

@@ -1,0 +1,216 @@
+#include "binding/handle.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/base/limits.h"
+
+namespace thermocline::binding {
+
+Handle::Handle(napi_env env, std::shared_ptr<StoreUse> use, const store::OpenOptions& options)
+    : single(use->store().hash_key()),
+      staged(use->store().hash_key()),
+      env_(env),
+      use_(std::move(use)),
+      durability_(options.durability),
+      read_only_(options.read_only),
+      lock_timeout_us_(options.lock_timeout_us) {
+  Environment::Of(env).handles.push_back(this);
+}
+
+Handle::~Handle() { Close(); }
+
+napi_value Handle::Open(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2] = {nullptr, nullptr};
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  std::vector<char> buffer;
+  std::string_view path;
+  constexpr uint64_t kPathBytesMax = 1 << 16;
+  const Status read = ReadText(env, arguments[0], buffer, kPathBytesMax, &path);
+  if (!read.ok()) return Throw(env, read);
+
+  store::OpenOptions options;
+  const napi_value given = arguments[1];
+  options.dimensions = static_cast<uint32_t>(GetNumber(env, given, "dimensions", 0));
+  const double metric = GetNumber(env, given, "metric", -1);
+  if (metric >= 0) options.metric = static_cast<format::Metric>(static_cast<uint32_t>(metric));
+  options.durability = static_cast<store::Durability>(static_cast<uint8_t>(GetNumber(env, given, "durability", 1)));
+  options.create = GetBoolean(env, given, "create");
+  options.read_only = GetBoolean(env, given, "readOnly");
+  options.expected_records = static_cast<uint64_t>(GetNumber(env, given, "expectedRecords", 0));
+  options.lock_timeout_us = static_cast<uint64_t>(GetNumber(env, given, "lockTimeout", 5000) * 1000);
+  options.allow_network_file_system = GetBoolean(env, given, "allowNetworkFileSystem");
+
+  Result<std::shared_ptr<store::Store>> opened = store::AcquireStore(std::string(path), options);
+  if (!opened.ok()) return Throw(env, opened.status());
+  auto* handle = new Handle(env, std::make_shared<StoreUse>(std::move(*opened)), options);
+  return handle->MakeObject();
+}
+
+napi_value Handle::MakeObject() {
+  napi_value object = nullptr;
+  napi_create_object(env_, &object);
+  napi_wrap(
+      env_, object, this, [](napi_env, void* data, void*) { delete static_cast<Handle*>(data); }, nullptr, nullptr);
+  napi_value buffer = nullptr;
+  void* data = nullptr;
+  napi_create_arraybuffer(env_, kNumberPlaces * sizeof(double), &data, &buffer);
+  numbers = static_cast<double*>(data);
+  napi_value array = nullptr;
+  napi_create_typedarray(env_, napi_float64_array, kNumberPlaces, buffer, 0, &array);
+  napi_create_reference(env_, array, 1, &numbers_reference_);
+  napi_set_named_property(env_, object, "numbers", array);
+  SetNumber(env_, object, "dimensions", store().dimensions());
+  SetNumber(env_, object, "metric", static_cast<double>(store().metric()));
+  for (const std::vector<Method>* methods : {&ReadMethods(), &WriteMethods(), &AsyncMethods()}) {
+    for (const Method& method : *methods) {
+      napi_value function = nullptr;
+      napi_create_function(env_, method.name, NAPI_AUTO_LENGTH, method.call, this, &function);
+      napi_set_named_property(env_, object, method.name, function);
+    }
+  }
+  return object;
+}
+
+void Handle::Close() {
+  if (closed()) return;
+  auto& handles = Environment::Of(env_).handles;
+  std::erase(handles, this);
+  closing->store(true);
+  for (auto& [token, cancel] : searches) cancel->store(true);
+  EndWaits(*this);
+  napi_handle_scope scope = nullptr;
+  napi_open_handle_scope(env_, &scope);
+  for (napi_ref reference : buffers_) {
+    napi_value buffer = nullptr;
+    if (napi_get_reference_value(env_, reference, &buffer) == napi_ok && buffer != nullptr) {
+      napi_detach_arraybuffer(env_, buffer);
+    }
+    napi_delete_reference(env_, reference);
+  }
+  buffers_.clear();
+  if (slab_reference != nullptr) napi_delete_reference(env_, slab_reference);
+  if (numbers_reference_ != nullptr) napi_delete_reference(env_, numbers_reference_);
+  slab_reference = nullptr;
+  numbers_reference_ = nullptr;
+  slab = nullptr;
+  slab_length = 0;
+  if (scope != nullptr) napi_close_handle_scope(env_, scope);
+  single.Clear();
+  staged.Clear();
+  use_.reset();
+}
+
+void Handle::KeepBuffer(napi_value buffer) {
+  // References to buffers that were collected are dropped now and then, so that the list follows what is alive.
+  if (buffers_.size() >= 64 && (buffers_.size() & (buffers_.size() - 1)) == 0) {
+    std::erase_if(buffers_, [this](napi_ref reference) {
+      napi_value value = nullptr;
+      if (napi_get_reference_value(env_, reference, &value) == napi_ok && value != nullptr) return false;
+      napi_delete_reference(env_, reference);
+      return true;
+    });
+  }
+  napi_ref reference = nullptr;
+  if (napi_create_reference(env_, buffer, 0, &reference) == napi_ok) buffers_.push_back(reference);
+}
+
+bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
+  const format::RecordHeader& header = memory.record.header;
+  const Slot slot = memory.record.slot();
+  const format::Statistics& statistics = memory.segment->statistics(slot);
+  numbers[kConfidence] = header.confidence;
+  numbers[kCreatedAt] = header.created_at;
+  numbers[kActivation] = LoadRelaxed(statistics.activation);
+  numbers[kLastAccess] = LoadRelaxed(statistics.last_access);
+  numbers[kRecallCount] = static_cast<double>(LoadRelaxed(statistics.recall_count));
+  numbers[kSequence] = static_cast<double>(header.sequence);
+  numbers[kSegment] = Raw(memory.segment->number());
+  numbers[kSlot] = Raw(slot);
+  numbers[kLogOffset] = static_cast<double>(memory.log_offset);
+  numbers[kLogLength] = header.length;
+  const bool has_embedding = memory.record.has(format::kHasEmbedding);
+  numbers[kHasEmbedding] = has_embedding ? 1 : 0;
+  if (!with_embedding || !has_embedding) return true;
+  const size_t dimensions = store().dimensions();
+  const double offset = numbers[kSlabOffset];
+  // The slab is JavaScript's; a place outside it would be a defect of src/, not of a user.
+  if (slab == nullptr || !(offset >= 0) || offset + static_cast<double>(dimensions) > static_cast<double>(slab_length)) {
+    Throw(env_, Status::Error(ErrorCode::kArgumentRange));
+    return false;
+  }
+  std::memcpy(slab + static_cast<size_t>(offset), memory.segment->embedding(slot), dimensions * sizeof(float));
+  return true;
+}
+
+bool Handle::FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id) {
+  const format::RecordView& record = memory.record;
+  napi_value content = record.has(format::kHasContent)
+                           ? Text(env_, record.content, record.has(format::kContentAscii))
+                           : Null(env_);
+  napi_value metadata =
+      record.metadata.empty() ? Undefined(env_) : Text(env_, record.metadata, record.has(format::kMetadataAscii));
+  if (content == nullptr || metadata == nullptr) return false;
+  napi_set_element(env_, strings, 0, content);
+  napi_set_element(env_, strings, 1, metadata);
+  if (with_id) napi_set_element(env_, strings, 2, Text(env_, record.id, format::IsAscii(record.id)));
+  return true;
+}
+
+Status Handle::CommitBatch(store::Batch& batch, Sequence* last) {
+  Result<Sequence> committed = store().Commit(batch, lock_timeout_us_);
+  numbers[kApplied] = batch.applied;
+  const bool flush = committed.ok() && batch.applied > 0 && durability_ == store::Durability::kCommit;
+  batch.Clear();
+  if (!committed.ok()) return committed.status();
+  *last = *committed;
+  return flush ? store().Flush(lock_timeout_us_) : Status::Ok();
+}
+
+Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size_t count) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, arguments, nullptr, &data);
+  auto* handle = static_cast<Handle*>(data);
+  if (handle->closed()) {
+    Throw(env, Status::Error(ErrorCode::kClosed));
+    return nullptr;
+  }
+  return handle;
+}
+
+Status ReadText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max, std::string_view* out) {
+  constexpr size_t kFirstBytes = 4096;
+  constexpr size_t kKeptBytesMax = 1 << 20;
+  if (buffer.size() < kFirstBytes || buffer.size() > kKeptBytesMax) {
+    buffer.resize(kFirstBytes);
+    buffer.shrink_to_fit();
+  }
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length) != napi_ok) {
+    return Status::Error(ErrorCode::kArgument);
+  }
+  // A character takes up to four bytes, so a nearly full buffer may have cut the text. Only then its length is asked
+  // for, which is a pass of its own.
+  if (length + 4 >= buffer.size()) {
+    size_t whole = 0;
+    napi_get_value_string_utf8(env, value, nullptr, 0, &whole);
+    if (whole > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
+    buffer.resize(whole + 8);
+    napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length);
+  }
+  if (length > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
+  *out = {buffer.data(), length};
+  return Status::Ok();
+}
+
+Status ReadId(napi_env env, napi_value value, IdText* id) {
+  if (napi_get_value_string_utf8(env, value, id->bytes, sizeof id->bytes, &id->length) != napi_ok) {
+    return Status::Error(ErrorCode::kArgument);
+  }
+  if (id->length == 0 || id->length > kIdBytesMax) return Status::Error(ErrorCode::kKeySize);
+  return Status::Ok();
+}
+
+}  // namespace thermocline::binding

@@ -1,0 +1,146 @@
+// One handle of one JavaScript environment on a store: `NativeStore` of src/native.ts.
+//
+// Converts and does not decide. Its methods are functions whose data pointer is the handle, so that a call costs no
+// unwrapping; src/ keeps the object that owns them alive while it calls.
+// Thread rule: the thread of its environment. Work on the thread pool holds what it needs by shared pointers: a use of
+// the store, never the handle's JavaScript side.
+// Lifetime: `close` gives the use back; the store closes when the last use of the process is gone, which a running
+// flush may delay. The Handle itself goes when its object is collected.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "binding/node.h"
+#include "core/store/registry.h"
+#include "core/store/store.h"
+
+namespace thermocline::binding {
+
+/// Places in the shared Float64Array. src/ asks for them by name (`numberAt`).
+enum NumberPlace : size_t {
+  kConfidence,
+  kCreatedAt,
+  kActivation,
+  kLastAccess,
+  kRecallCount,
+  kIfSequence,
+  kSequence,
+  kHasEmbedding,
+  kSegment,
+  kSlot,
+  kLogOffset,
+  kLogLength,
+  kSlabOffset,
+  kApplied,
+  kNumberPlaces
+};
+
+/// Gives the store back when the last holder lets go.
+class StoreUse {
+ public:
+  explicit StoreUse(std::shared_ptr<store::Store> store) : store_(std::move(store)) {}
+  ~StoreUse() {
+    // Nobody is left to tell. What could not be synced was reported by flush or is repaired by the next opener.
+    const Status status = store::ReleaseStore(store_);
+    static_cast<void>(status);
+  }
+  StoreUse(const StoreUse&) = delete;
+  StoreUse& operator=(const StoreUse&) = delete;
+  store::Store& store() const { return *store_; }
+
+ private:
+  std::shared_ptr<store::Store> store_;
+};
+
+/// A wait for commits; lives until its callback ran or was cancelled.
+struct ChangeWait {
+  napi_threadsafe_function function = nullptr;
+  uint64_t store_token = 0;
+  std::atomic<bool> cancelled{false};
+  std::atomic<bool> fired{false};
+};
+
+class Handle {
+ public:
+  /// Opens and returns the JavaScript object, or throws.
+  static napi_value Open(napi_env env, napi_callback_info info);
+
+  ~Handle();
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  void Close();
+  bool closed() const { return use_ == nullptr; }
+  store::Store& store() const { return use_->store(); }
+  const std::shared_ptr<StoreUse>& use() const { return use_; }
+  napi_env env() const { return env_; }
+  store::Durability durability() const { return durability_; }
+  uint64_t lock_timeout_us() const { return lock_timeout_us_; }
+  bool read_only() const { return read_only_; }
+
+  /// Fills numbers, strings and, with `embedding`, the slab from a record. False with an exception pending.
+  bool FillFrom(const store::MemoryRef& memory, bool with_embedding);
+  bool FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id);
+  Status CommitBatch(store::Batch& batch, Sequence* last);
+
+  double* numbers = nullptr;
+  float* slab = nullptr;
+  size_t slab_length = 0;
+  store::Batch single;
+  store::Batch staged;
+  std::vector<char> content_buffer;
+  std::vector<char> metadata_buffer;
+  std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> searches;
+  std::map<uint32_t, std::shared_ptr<ChangeWait>> waits;
+  uint32_t next_wait = 1;
+  /// Set by close; work on the thread pool looks at it.
+  std::shared_ptr<std::atomic<bool>> closing = std::make_shared<std::atomic<bool>>(false);
+
+  void KeepBuffer(napi_value buffer);
+  napi_ref slab_reference = nullptr;
+
+ private:
+  Handle(napi_env env, std::shared_ptr<StoreUse> use, const store::OpenOptions& options);
+  napi_value MakeObject();
+
+  napi_env env_;
+  std::shared_ptr<StoreUse> use_;
+  store::Durability durability_;
+  bool read_only_;
+  uint64_t lock_timeout_us_;
+  napi_ref numbers_reference_ = nullptr;
+  std::vector<napi_ref> buffers_;  // weak; detached at close
+};
+
+/// The handle of a method call, arguments read; throws _CLOSED and returns nullptr on a closed one.
+Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size_t count);
+
+// Methods, by file.
+struct Method {
+  const char* name;
+  napi_callback call;
+};
+const std::vector<Method>& ReadMethods();    // methods_read.cc
+const std::vector<Method>& WriteMethods();   // methods_write.cc
+const std::vector<Method>& AsyncMethods();   // methods_async.cc
+
+/// Cancels all waits of a handle, calling back those that have not fired.
+void EndWaits(Handle& handle);
+
+/// Reads a string of at most `bytes_max` bytes of UTF-8 into a reused buffer; kTooLarge beyond.
+Status ReadText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max, std::string_view* out);
+
+/// An id on the stack.
+struct IdText {
+  char bytes[520];
+  size_t length = 0;
+  std::string_view view() const { return {bytes, length}; }
+};
+/// kKeySize unless 1..511 bytes.
+Status ReadId(napi_env env, napi_value value, IdText* id);
+
+}  // namespace thermocline::binding

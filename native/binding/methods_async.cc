@@ -1,0 +1,303 @@
+// Search, flush, verify on the thread pool, and waits for commits.
+//
+// A job holds a use of the store, so the store stays open until it ends, and a shared flag that close sets. It touches
+// nothing of the handle's JavaScript side. When the environment goes down while a job runs, its completion may not
+// call JavaScript: statuses then fail and are passed over.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "binding/handle.h"
+#include "core/search/exact.h"
+
+namespace thermocline::binding {
+namespace {
+
+class Job {
+ public:
+  virtual ~Job() = default;
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+  /// Runs on the thread pool.
+  virtual void Run() = 0;
+  /// On the JavaScript thread, after Run was ok.
+  virtual napi_value Result(napi_env env) = 0;
+  /// On the JavaScript thread, whatever came of it.
+  virtual void Done() {}
+
+  /// Queues the job, which deletes itself; returns its promise.
+  static napi_value Start(napi_env env, std::unique_ptr<Job> job, const char* name) {
+    napi_value promise = nullptr;
+    if (napi_create_promise(env, &job->deferred_, &promise) != napi_ok) return nullptr;
+    Job* raw = job.release();
+    napi_create_async_work(
+        env, nullptr, Text(env, name, true), [](napi_env, void* data) { static_cast<Job*>(data)->Run(); }, Complete, raw,
+        &raw->work_);
+    if (napi_queue_async_work(env, raw->work_) != napi_ok) {
+      napi_delete_async_work(env, raw->work_);
+      delete raw;
+      return nullptr;
+    }
+    return promise;
+  }
+
+ protected:
+  explicit Job(const Handle& handle)
+      : use_(handle.use()), closing_(handle.closing), lock_timeout_us_(handle.lock_timeout_us()) {}
+
+  store::Store& store() { return use_->store(); }
+
+  std::shared_ptr<StoreUse> use_;
+  std::shared_ptr<std::atomic<bool>> closing_;
+  uint64_t lock_timeout_us_;
+  Status status_;
+
+ private:
+  static void Complete(napi_env env, napi_status status, void* data) {
+    std::unique_ptr<Job> job(static_cast<Job*>(data));
+    napi_handle_scope scope = nullptr;
+    napi_open_handle_scope(env, &scope);
+    if (status == napi_cancelled) job->status_ = Status::Error(ErrorCode::kClosed);
+    job->Done();
+    if (job->status_.ok()) {
+      napi_value result = job->Result(env);
+      if (result != nullptr) napi_resolve_deferred(env, job->deferred_, result);
+    } else {
+      napi_value error = MakeError(env, job->status_);
+      if (error != nullptr) napi_reject_deferred(env, job->deferred_, error);
+    }
+    napi_delete_async_work(env, job->work_);
+    if (scope != nullptr) napi_close_handle_scope(env, scope);
+  }
+
+  napi_deferred deferred_ = nullptr;
+  napi_async_work work_ = nullptr;
+};
+
+// Search -------------------------------------------------------------------------------------------------------------
+
+napi_value HitsArray(napi_env env, const std::vector<search::SearchHit>& hits) {
+  napi_value buffer = nullptr;
+  void* data = nullptr;
+  if (napi_create_arraybuffer(env, hits.size() * 3 * sizeof(double), &data, &buffer) != napi_ok) return nullptr;
+  auto* numbers = static_cast<double*>(data);
+  for (const search::SearchHit& hit : hits) {
+    *numbers++ = hit.score;
+    *numbers++ = Raw(hit.position.segment());
+    *numbers++ = static_cast<double>(hit.position.offset());
+  }
+  napi_value array = nullptr;
+  napi_create_typedarray(env, napi_float64_array, hits.size() * 3, buffer, 0, &array);
+  return array;
+}
+
+struct SearchArguments {
+  std::vector<float> query;
+  uint64_t limit = 0;
+  std::optional<double> score_min;
+};
+
+Status ReadSearch(napi_env env, const napi_value* arguments, SearchArguments* out) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, arguments[0], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_float32_array) {
+    return Status::Error(ErrorCode::kArgument);
+  }
+  out->query.assign(static_cast<const float*>(data), static_cast<const float*>(data) + length);
+  constexpr double kLimitMax = 4294967296.0;
+  out->limit = static_cast<uint64_t>(std::clamp(GetDouble(env, arguments[1], 10), 0.0, kLimitMax));
+  const double score_min = GetDouble(env, arguments[2], NAN);
+  if (!std::isnan(score_min)) out->score_min = score_min;
+  return Status::Ok();
+}
+
+napi_value SearchSync(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  Handle* handle = Enter(env, info, arguments, 3);
+  if (handle == nullptr) return nullptr;
+  SearchArguments search;
+  const Status read = ReadSearch(env, arguments, &search);
+  if (!read.ok()) return Throw(env, read);
+  const std::atomic<bool> never{false};
+  Result<std::vector<search::SearchHit>> hits =
+      search::SearchExact(handle->store(), search.query, search.limit, search.score_min, never);
+  return hits.ok() ? HitsArray(env, *hits) : Throw(env, hits.status());
+}
+
+class SearchJob final : public Job {
+ public:
+  SearchJob(const Handle& handle, SearchArguments arguments, std::shared_ptr<std::atomic<bool>> cancel)
+      : Job(handle), arguments_(std::move(arguments)), cancel_(std::move(cancel)) {}
+
+  void Run() override {
+    ::thermocline::Result<std::vector<search::SearchHit>> hits =
+        search::SearchExact(store(), arguments_.query, arguments_.limit, arguments_.score_min, *cancel_);
+    if (hits.ok()) {
+      hits_ = std::move(*hits);
+    } else {
+      status_ = closing_->load() ? Status::Error(ErrorCode::kClosed) : hits.status();
+    }
+  }
+  napi_value Result(napi_env env) override { return HitsArray(env, hits_); }
+
+ private:
+  SearchArguments arguments_;
+  std::shared_ptr<std::atomic<bool>> cancel_;
+  std::vector<search::SearchHit> hits_;
+};
+
+napi_value Search(napi_env env, napi_callback_info info) {
+  napi_value arguments[4];
+  Handle* handle = Enter(env, info, arguments, 4);
+  if (handle == nullptr) return nullptr;
+  SearchArguments search;
+  const Status read = ReadSearch(env, arguments, &search);
+  if (!read.ok()) return Throw(env, read);
+  const auto token = static_cast<uint32_t>(GetDouble(env, arguments[3], 0));
+  // Flags of jobs that ended are held by the map alone.
+  std::erase_if(handle->searches, [](const auto& entry) { return entry.second.use_count() == 1; });
+  auto cancel = std::make_shared<std::atomic<bool>>(false);
+  handle->searches[token] = cancel;
+  return Job::Start(env, std::make_unique<SearchJob>(*handle, std::move(search), std::move(cancel)),
+                    "thermocline.search");
+}
+
+napi_value SearchCancel(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = Enter(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  const auto found = handle->searches.find(static_cast<uint32_t>(GetDouble(env, argument, 0)));
+  if (found != handle->searches.end()) found->second->store(true);
+  return Undefined(env);
+}
+
+// Flush and verify ---------------------------------------------------------------------------------------------------
+
+class FlushJob final : public Job {
+ public:
+  explicit FlushJob(const Handle& handle) : Job(handle), syncs_(handle.durability() != store::Durability::kNone) {}
+  void Run() override {
+    if (syncs_) status_ = store().Flush(lock_timeout_us_);
+  }
+  napi_value Result(napi_env env) override { return Undefined(env); }
+
+ private:
+  bool syncs_;
+};
+
+napi_value Flush(napi_env env, napi_callback_info info) {
+  Handle* handle = Enter(env, info, nullptr, 0);
+  return handle == nullptr ? nullptr : Job::Start(env, std::make_unique<FlushJob>(*handle), "thermocline.flush");
+}
+
+class VerifyJob final : public Job {
+ public:
+  explicit VerifyJob(const Handle& handle) : Job(handle) {}
+  void Run() override {
+    ::thermocline::Result<store::VerifyReport> report = store().Verify(*closing_);
+    if (report.ok()) {
+      report_ = std::move(*report);
+    } else {
+      status_ = report.status();
+    }
+  }
+  napi_value Result(napi_env env) override {
+    napi_value object = nullptr;
+    napi_value problems = nullptr;
+    napi_create_object(env, &object);
+    SetNumber(env, object, "memories", static_cast<double>(report_.memories));
+    napi_create_array_with_length(env, report_.problems.size(), &problems);
+    for (size_t i = 0; i < report_.problems.size(); ++i) {
+      const store::Problem& problem = report_.problems[i];
+      napi_value row = nullptr;
+      napi_create_object(env, &row);
+      SetNumber(env, row, "code", static_cast<double>(problem.code));
+      napi_set_named_property(env, row, "file", Text(env, problem.file, true));
+      SetNumber(env, row, "offset", static_cast<double>(problem.offset));
+      if (!problem.id.empty()) napi_set_named_property(env, row, "id", Text(env, problem.id, false));
+      napi_set_element(env, problems, static_cast<uint32_t>(i), row);
+    }
+    napi_set_named_property(env, object, "problems", problems);
+    return object;
+  }
+
+ private:
+  store::VerifyReport report_;
+};
+
+napi_value Verify(napi_env env, napi_callback_info info) {
+  Handle* handle = Enter(env, info, nullptr, 0);
+  return handle == nullptr ? nullptr : Job::Start(env, std::make_unique<VerifyJob>(*handle), "thermocline.verify");
+}
+
+// Waits --------------------------------------------------------------------------------------------------------------
+
+/// On the JavaScript thread. `data`: a shared pointer of its own to the wait.
+void CallWaiter(napi_env env, napi_value callback, void*, void* data) {
+  std::unique_ptr<std::shared_ptr<ChangeWait>> wait(static_cast<std::shared_ptr<ChangeWait>*>(data));
+  if (env == nullptr || callback == nullptr || (*wait)->cancelled.load()) return;
+  napi_call_function(env, Undefined(env), callback, 0, nullptr, nullptr);
+}
+
+/// Queues the callback once and lets the function go. Any thread.
+void Fire(const std::shared_ptr<ChangeWait>& wait) {
+  if (wait->fired.exchange(true)) return;
+  auto* data = new std::shared_ptr<ChangeWait>(wait);
+  if (napi_call_threadsafe_function(wait->function, data, napi_tsfn_nonblocking) != napi_ok) delete data;
+  napi_release_threadsafe_function(wait->function, napi_tsfn_release);
+}
+
+napi_value ChangesWait(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  Handle* handle = Enter(env, info, arguments, 2);
+  if (handle == nullptr) return nullptr;
+  std::erase_if(handle->waits, [](const auto& entry) { return entry.second->fired.load(); });
+  auto wait = std::make_shared<ChangeWait>();
+  if (napi_create_threadsafe_function(env, arguments[1], nullptr, Text(env, "thermocline.changes", true), 0, 1, nullptr,
+                                      nullptr, nullptr, CallWaiter, &wait->function) != napi_ok) {
+    return nullptr;
+  }
+  const uint32_t token = handle->next_wait++;
+  handle->waits[token] = wait;
+  wait->store_token = handle->store().NotifyAbove(static_cast<Sequence>(GetDouble(env, arguments[0], 0)),
+                                                  [wait] { Fire(wait); });
+  return Number(env, token);
+}
+
+napi_value ChangesCancel(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = Enter(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  const auto found = handle->waits.find(static_cast<uint32_t>(GetDouble(env, argument, 0)));
+  if (found == handle->waits.end()) return Undefined(env);
+  const std::shared_ptr<ChangeWait> wait = found->second;
+  wait->cancelled.store(true);
+  handle->store().CancelNotify(wait->store_token);
+  if (!wait->fired.exchange(true)) napi_release_threadsafe_function(wait->function, napi_tsfn_abort);
+  handle->waits.erase(found);
+  return Undefined(env);
+}
+
+}  // namespace
+
+void EndWaits(Handle& handle) {
+  for (auto& [token, wait] : handle.waits) {
+    handle.store().CancelNotify(wait->store_token);
+    Fire(wait);
+  }
+  handle.waits.clear();
+}
+
+const std::vector<Method>& AsyncMethods() {
+  static const std::vector<Method> methods = {
+      {"searchSync", SearchSync},   {"search", Search},           {"searchCancel", SearchCancel}, {"flush", Flush},
+      {"verify", Verify},           {"changesWait", ChangesWait}, {"changesCancel", ChangesCancel},
+  };
+  return methods;
+}
+
+}  // namespace thermocline::binding

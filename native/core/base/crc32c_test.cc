@@ -1,0 +1,30 @@
+#include "core/base/crc32c.h"
+
+#include <string_view>
+#include <vector>
+
+#include "test/harness.h"
+
+using thermocline::Crc32c;
+using thermocline::Crc32cScalar;
+
+TEST(Crc32c, MatchesTheCheckValueOfTheCatalogue) { EXPECT_EQ(Crc32c(0, "123456789", 9), 0xE3069283u); }
+
+TEST(Crc32c, HardwareEqualsScalarOverLengthsAndAlignments) {
+  std::vector<unsigned char> bytes(4096 + 16);
+  uint32_t state = 7;
+  for (auto& byte : bytes) {
+    state = state * 1664525u + 1013904223u;
+    byte = static_cast<unsigned char>(state >> 24);
+  }
+  for (size_t alignment = 0; alignment < 9; ++alignment) {
+    for (size_t size = 0; size < 2000; size = size < 70 ? size + 1 : size + 37) {
+      EXPECT_EQ(Crc32c(123, bytes.data() + alignment, size), Crc32cScalar(123, bytes.data() + alignment, size));
+    }
+  }
+}
+
+TEST(Crc32c, AChainOfCallsEqualsOneCall) {
+  std::vector<unsigned char> bytes(3000, 0x5A);
+  EXPECT_EQ(Crc32c(Crc32c(9, bytes.data(), 1000), bytes.data() + 1000, 2000), Crc32c(9, bytes.data(), 3000));
+}

@@ -1,0 +1,26 @@
+// Limits of the public contract and of the files. docs/format.md repeats those that are on disk.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace thermocline {
+
+inline constexpr uint32_t kDimensionsMax = 4096;
+inline constexpr size_t kIdBytesMax = 511;
+inline constexpr uint64_t kContentBytesMax = 64ull << 20;
+inline constexpr uint64_t kMetadataBytesMax = 16ull << 20;
+
+/// A batch that holds the lock longer than this many records or bytes would stall other writers.
+inline constexpr uint32_t kBatchRecordsMax = 256;
+inline constexpr uint64_t kBatchBytesMax = 1ull << 20;
+
+inline constexpr uint32_t kSegmentSlotsMin = 256;
+inline constexpr uint32_t kSegmentSlotsMax = 16384;
+/// Room in a log per slot of its segment; content beyond that makes the log full before the slots are.
+inline constexpr uint64_t kLogBytesPerSlot = 4096;
+/// Frames of one `write` and the segments made for them stay addressable and countable in 32 bits.
+inline constexpr uint32_t kWriteOperationsMax = 1u << 20;
+inline constexpr uint64_t kFrameBytesMax = 1ull << 30;
+
+}  // namespace thermocline

@@ -1,0 +1,49 @@
+// The store's description: who it is, which segments it has, up to where it is durable.
+//
+// Pure: bytes in, struct out. Whoever writes the bytes to disk does so whole (store/meta_file.h).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/ids.h"
+#include "core/base/status.h"
+#include "core/format/layout.h"
+
+namespace thermocline::format {
+
+struct Meta {
+  StoreId store_id{};
+  Salt salt{};
+  uint32_t dimensions = 0;
+  Metric metric = Metric::kCosine;
+  uint64_t epoch = 1;
+  uint64_t list_generation = 1;
+  Position watermark;
+  Sequence watermark_sequence = 0;
+  Position checkpoint;
+  Sequence changes_floor = 0;
+  double created_at = 0;
+  uint32_t next_segment = 1;
+  uint64_t features_compatible = 0;
+  uint64_t features_read_only = 0;
+  std::vector<SegmentEntry> segments;
+  std::vector<ReplacedEntry> replaced;
+  std::string tlv;  // options of later versions, carried on untouched
+
+  /// Index in the list, or -1.
+  int IndexOf(SegmentNumber segment) const;
+  /// Whether `a` comes before `b` in commit order. Positions in unlisted segments come before all others.
+  bool Before(Position a, Position b) const;
+};
+
+std::string EncodeMeta(const Meta& meta);
+/// kNotAStore without the magic, kVersion for an unknown version or feature, kCorrupt for anything else.
+Result<Meta> DecodeMeta(std::span<const char> bytes);
+
+/// True when every header and value lies within `bytes` and no critical type is unknown.
+bool CheckTlv(std::span<const char> bytes);
+
+}  // namespace thermocline::format

@@ -1,0 +1,110 @@
+#include "core/kernels/distance.h"
+
+#include <simsimd/simsimd.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace thermocline::kernels {
+namespace {
+
+struct Chosen {
+  simsimd_kernel_punned_t function = nullptr;
+  simsimd_capability_t capability = simsimd_cap_serial_k;
+};
+
+Chosen Choose(simsimd_metric_kind_t kind) {
+  Chosen chosen;
+  simsimd_find_kernel_punned(kind, simsimd_datatype_f32_k, simsimd_capabilities(), simsimd_cap_any_k, &chosen.function,
+                             &chosen.capability);
+  return chosen;
+}
+
+template <simsimd_metric_kind_t kind>
+double Distance(const float* a, const float* b, size_t dimensions) {
+  // By way of void(*)(), the function type that may be cast to any other; the kind says what it really is.
+  static const auto function =
+      reinterpret_cast<simsimd_metric_dense_punned_t>(reinterpret_cast<void (*)()>(Choose(kind).function));
+  simsimd_distance_t distance = 0;
+  function(a, b, dimensions, &distance);
+  return distance;
+}
+
+double FastCosine(const float* query, const float* row, size_t dimensions) {
+  return std::clamp(1.0 - Distance<simsimd_metric_cos_k>(query, row, dimensions), -1.0, 1.0);
+}
+
+double FastDot(const float* query, const float* row, size_t dimensions) {
+  return Distance<simsimd_metric_dot_k>(query, row, dimensions);
+}
+
+double FastL2(const float* query, const float* row, size_t dimensions) {
+  return -std::sqrt(std::max(0.0, Distance<simsimd_metric_l2sq_k>(query, row, dimensions)));
+}
+
+}  // namespace
+
+ScoreFunction FastScore(format::Metric metric) {
+  switch (metric) {
+    case format::Metric::kCosine:
+      return FastCosine;
+    case format::Metric::kDot:
+      return FastDot;
+    case format::Metric::kL2:
+      return FastL2;
+  }
+  return FastCosine;
+}
+
+double ExactScore(format::Metric metric, const float* query, const float* row, size_t dimensions) {
+  double dot = 0;
+  double query_square = 0;
+  double row_square = 0;
+  double difference_square = 0;
+  for (size_t i = 0; i < dimensions; ++i) {
+    const double a = query[i];
+    const double b = row[i];
+    dot += a * b;
+    query_square += a * a;
+    row_square += b * b;
+    difference_square += (a - b) * (a - b);
+  }
+  switch (metric) {
+    case format::Metric::kDot:
+      return dot;
+    case format::Metric::kL2:
+      return -std::sqrt(difference_square);
+    case format::Metric::kCosine:
+      break;
+  }
+  if (query_square == 0 || row_square == 0) return 0;
+  // The square root of the product rather than the product of the roots: of x * x it is x again.
+  return std::clamp(dot / std::sqrt(query_square * row_square), -1.0, 1.0);
+}
+
+const char* KernelName() {
+  switch (Choose(simsimd_metric_cos_k).capability) {
+    case simsimd_cap_haswell_k:
+      return "haswell";
+    case simsimd_cap_skylake_k:
+      return "skylake";
+    case simsimd_cap_ice_k:
+      return "ice";
+    case simsimd_cap_genoa_k:
+      return "genoa";
+    case simsimd_cap_sapphire_k:
+      return "sapphire";
+    case simsimd_cap_turin_k:
+      return "turin";
+    case simsimd_cap_neon_k:
+      return "neon";
+    case simsimd_cap_sve_k:
+      return "sve";
+    case simsimd_cap_serial_k:
+      return "serial";
+    default:
+      return "other";
+  }
+}
+
+}  // namespace thermocline::kernels

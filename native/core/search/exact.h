@@ -1,0 +1,29 @@
+// Similarity search by scanning every embedding of a snapshot.
+//
+// Exact: the result is what a naive scan in double precision would give. The scan runs in single precision and keeps
+// some more candidates than asked for; those are scored again in double precision, then ordered.
+// Thread rule: any thread; no lock. Cost: one pass over the embeddings, bound by memory bandwidth.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/store/store.h"
+
+namespace thermocline::search {
+
+struct SearchHit {
+  double score;
+  Sequence sequence;
+  Position position;
+};
+
+/// The `limit` best memories, best first; of equal scores the lower sequence first. A memory without embedding is
+/// never a hit. kDimension, kNotFinite, kArgumentRange (zero query under cosine), kAborted when `cancel` turns true.
+Result<std::vector<SearchHit>> SearchExact(store::Store& store, std::span<const float> query, uint64_t limit,
+                                           std::optional<double> score_min, const std::atomic<bool>& cancel);
+
+}  // namespace thermocline::search

@@ -1,0 +1,121 @@
+#include "core/store/batch.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace thermocline::store {
+
+char* Arena::Allocate(uint64_t size) {
+  size = format::RoundUp(size, 16);
+  used_ += size;
+  while (current_ < chunks_.size() && chunks_[current_].size - at_ < size) {
+    ++current_;
+    at_ = 0;
+  }
+  if (current_ == chunks_.size()) {
+    const uint64_t bytes = std::max(size, kChunkBytes);
+    chunks_.push_back({std::make_unique_for_overwrite<char[]>(bytes), bytes});
+    at_ = 0;
+  }
+  char* place = chunks_[current_].bytes.get() + at_;
+  at_ += size;
+  return place;
+}
+
+std::string_view Arena::Copy(std::string_view text) {
+  if (text.empty()) return {};
+  char* place = Allocate(text.size());
+  std::memcpy(place, text.data(), text.size());
+  return {place, text.size()};
+}
+
+void Arena::Clear() {
+  uint64_t kept = 0;
+  size_t keep = 0;
+  while (keep < chunks_.size() && kept + chunks_[keep].size <= kKeptBytesMax) kept += chunks_[keep++].size;
+  chunks_.erase(chunks_.begin() + static_cast<ptrdiff_t>(keep), chunks_.end());
+  current_ = 0;
+  at_ = 0;
+  used_ = 0;
+}
+
+void Batch::Clear() {
+  operations_.clear();
+  by_hash_.clear();
+  arena_.Clear();
+  bytes_ = 0;
+  slots_ = 0;
+  applied = 0;
+}
+
+Operation& Batch::Add(format::RecordKind kind, std::string_view id, bool copy, int64_t if_sequence) {
+  Operation& operation = operations_.emplace_back();
+  operation.kind = kind;
+  operation.put.id = copy ? arena_.Copy(id) : id;
+  operation.hash = SipHash13(key_, id.data(), id.size());
+  operation.if_sequence = if_sequence;
+  if (kind != format::RecordKind::kDelete) ++slots_;
+  LinkEarlier();
+  return operation;
+}
+
+int32_t Batch::LinkById(size_t index) {
+  const Operation& operation = operations_[index];
+  const size_t mask = by_hash_.size() - 1;
+  size_t at = operation.hash & mask;
+  for (; by_hash_[at] != 0; at = (at + 1) & mask) {
+    const Operation& other = operations_[static_cast<size_t>(by_hash_[at] - 1)];
+    if (other.hash == operation.hash && other.put.id == operation.put.id) break;
+  }
+  // One entry an id, naming its latest operation: a batch of one id only stays linear.
+  const int32_t earlier = by_hash_[at] - 1;
+  by_hash_[at] = static_cast<int32_t>(index + 1);
+  return earlier;
+}
+
+void Batch::LinkEarlier() {
+  const size_t count = operations_.size();
+  if (count == 1) return;  // the common case, a single put, needs no table
+  if (by_hash_.size() < count * 2) {
+    by_hash_.assign(std::bit_ceil(std::max<size_t>(64, count * 4)), 0);
+    for (size_t i = 0; i + 1 < count; ++i) LinkById(i);
+  }
+  operations_.back().earlier = LinkById(count - 1);
+}
+
+void Batch::Put(const PutInput& input, bool copy, int64_t if_sequence) {
+  Operation& operation = Add(format::RecordKind::kPut, input.id, copy, if_sequence);
+  const std::string_view id = operation.put.id;
+  operation.put = input;
+  operation.put.id = id;
+  if (copy) {
+    operation.put.content = arena_.Copy(input.content);
+    operation.put.metadata = arena_.Copy(input.metadata);
+    if (!input.embedding.empty()) {
+      auto* place = reinterpret_cast<float*>(arena_.Allocate(input.embedding.size_bytes()));
+      std::memcpy(place, input.embedding.data(), input.embedding.size_bytes());
+      operation.put.embedding = {place, input.embedding.size()};
+    }
+  }
+  bytes_ += sizeof(format::RecordHeader) + id.size() + input.content.size() + input.metadata.size() +
+            input.embedding.size_bytes();
+}
+
+void Batch::Update(const PatchInput& input, bool copy, int64_t if_sequence) {
+  Operation& operation = Add(format::RecordKind::kUpdate, input.id, copy, if_sequence);
+  operation.patch = input;
+  operation.patch.id = operation.put.id;
+  if (copy) {
+    operation.patch.content = arena_.Copy(input.content);
+    operation.patch.metadata = arena_.Copy(input.metadata);
+  }
+  bytes_ += sizeof(format::RecordHeader) + input.id.size() + input.content.size() + input.metadata.size();
+}
+
+void Batch::Delete(std::string_view id, bool copy, int64_t if_sequence) {
+  Add(format::RecordKind::kDelete, id, copy, if_sequence);
+  bytes_ += sizeof(format::RecordHeader) + id.size();
+}
+
+}  // namespace thermocline::store

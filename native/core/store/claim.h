@@ -1,0 +1,22 @@
+// The claim word: who gets which slot.
+//
+// Its own file, because a build flag plants the seed's bug here (load, compute, store, increment) to prove that the
+// concurrency tests see it: THERMOCLINE_PLANT_RACY_CLAIM.
+#pragma once
+
+#include <cstdint>
+
+namespace thermocline::store {
+
+/// Takes `count` slots: the word's value before is {segment, first slot}. Wait-free; never fails; a first slot at or
+/// past the segment's capacity means that the segment is full.
+uint64_t ClaimSlots(uint64_t& claim, uint32_t count);
+
+/// After the blocks are written. Nothing in a sound build.
+void FinishClaim(uint64_t& claim, uint32_t count);
+
+inline uint32_t ClaimSegment(uint64_t claim) { return static_cast<uint32_t>(claim >> 32); }
+inline uint32_t ClaimSlot(uint64_t claim) { return static_cast<uint32_t>(claim); }
+inline uint64_t MakeClaim(uint32_t segment, uint32_t slot) { return (uint64_t{segment} << 32) | slot; }
+
+}  // namespace thermocline::store

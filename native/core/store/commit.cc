@@ -1,0 +1,491 @@
+// Writing: a batch becomes one frame. Steps as numbered in design section 4.2.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/base/crc32c.h"
+#include "core/base/limits.h"
+#include "core/io/system.h"
+#include "core/store/claim.h"
+#include "core/store/log_reader.h"
+#include "core/store/store.h"
+
+namespace thermocline::store {
+namespace {
+
+// With less than this left of the log's backed part, the helper makes more, so that writers rarely have to.
+constexpr uint64_t kLogDueBytes = 128 * 1024;
+
+// Two floats at a time: an exponent of all ones carries into the sign's place when one is added to it.
+bool AllFinite(std::span<const float> values) {
+  constexpr uint64_t kExponents = 0x7F8000007F800000ull;
+  constexpr uint64_t kOnes = 0x0080000000800000ull;
+  uint64_t carried = 0;
+  size_t at = 0;
+  for (; at + 2 <= values.size(); at += 2) {
+    uint64_t pair;
+    std::memcpy(&pair, values.data() + at, sizeof pair);
+    carried |= (pair & kExponents) + kOnes;
+  }
+  if (at < values.size() && !std::isfinite(values[at])) return false;
+  return (carried & 0x8000000080000000ull) == 0;
+}
+
+}  // namespace
+
+/// What one commit is going to write; made under the write lock before anything is written.
+struct Store::Plan {
+  Segment* segment = nullptr;
+  uint64_t offset = 0;  // of the frame
+  uint64_t record_bytes = 0;
+  uint32_t records = 0;
+  uint64_t inserts = 0;  // index cells that will be filled
+  uint64_t memories = 0;
+  Sequence first_sequence = 0;
+  format::FrameHeader header{};
+};
+
+class Store::WriteGuard {
+ public:
+  explicit WriteGuard(SharedLock& lock) : lock_(lock) {}
+  ~WriteGuard() { lock_.Release(); }
+  WriteGuard(const WriteGuard&) = delete;
+  WriteGuard& operator=(const WriteGuard&) = delete;
+
+ private:
+  SharedLock& lock_;
+};
+
+Status Store::LockWrite(uint64_t timeout_us) {
+  switch (write_lock_->Acquire(timeout_us)) {
+    case SharedLock::Outcome::kBusy:
+      return Status::Error(ErrorCode::kBusy);
+    case SharedLock::Outcome::kAcquiredFromDead: {
+      const Status repaired = Repair();
+      if (!repaired.ok()) {
+        // Whoever took the lock next would not know that a commit is half applied.
+        StoreRelease(boot_->poison, uint64_t{1});
+        write_lock_->Release();
+        return repaired;
+      }
+      break;
+    }
+    case SharedLock::Outcome::kAcquired:
+      break;
+  }
+  if (LoadRelaxed(boot_->poison) != 0) {
+    write_lock_->Release();
+    return Status::Error(ErrorCode::kPoisoned);
+  }
+  return Status::Ok();
+}
+
+Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
+  batch.applied = 0;
+  if (batch.empty()) return sequence();
+  if (batch.size() > kWriteOperationsMax) {
+    return Status::Error(ErrorCode::kTooLarge).set_value(kWriteOperationsMax);
+  }
+  THERMOCLINE_RETURN_IF_ERROR(SessionWritable(timeout_us));
+  for (const Operation& operation : batch.operations()) {
+    if (!AllFinite(operation.put.embedding)) return ErrorCode::kNotFinite;
+    // Warms what the look-up under the lock will touch, and maps the segments it needs, which R17 forbids there.
+    Table().FindCell(operation.hash, operation.put.id, *this);
+  }
+
+  // Ends: each turn either commits or makes the room whose lack sent it back.
+  for (;;) {
+    ClaimedSlots claimed{nullptr, 0};
+    if (batch.slots() > 0) {
+      Result<ClaimedSlots> result = Claim(batch.slots(), timeout_us);
+      if (!result.ok()) return result.status();
+      claimed = *result;
+      const Status prepared = PrepareOperations(batch, claimed);
+      FinishClaim(boot_->claim, batch.slots());
+      THERMOCLINE_RETURN_IF_ERROR(prepared);
+    }
+    for (bool reclaim = false; !reclaim;) {
+      uint64_t log_bytes = 0;
+      bool log_is_full = false;
+      uint64_t index_cells = 0;
+      uint32_t open_segment = 0;
+      {
+        THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
+        const WriteGuard guard(*write_lock_);
+        open_segment = ClaimSegment(LoadAcquire(boot_->claim));
+        // Closed in the meantime: frames go to the open segment only, or commit order and log order would part (R3).
+        if (claimed.segment != nullptr && Raw(claimed.segment->number()) != open_segment) break;
+        Plan plan;
+        Segment* open = claimed.segment;
+        if (open == nullptr) open = table_.Get(static_cast<SegmentNumber>(open_segment));
+        if (open != nullptr) {
+          plan.segment = open;
+          THERMOCLINE_RETURN_IF_ERROR(PlanFrame(batch, plan));
+          if (plan.records == 0) return sequence();
+          const uint64_t end = plan.offset + sizeof(format::FrameHeader) + plan.record_bytes;
+          const uint64_t ready = LoadRelaxed(boot_->log_ready[open_segment % format::kSpaceWords]);
+          const uint64_t ready_bytes = ready >> 32 == open_segment ? (ready & 0xFFFFFFFFu) * 8 : 0;
+          const uint64_t used = LoadRelaxed(boot_->index_used);
+          if (end > open->log_capacity()) {
+            log_is_full = true;
+            log_bytes = sizeof(format::FrameHeader) + plan.record_bytes;
+          } else if (end > ready_bytes) {
+            log_bytes = end;
+          } else if (used + plan.inserts > UsableCells(Table().cells())) {
+            index_cells = plan.inserts;
+          } else {
+            WriteFrame(batch, plan);
+            ApplyPlanned(batch, plan);
+            batch.applied = plan.records;
+            WakeFollowers();
+            const bool log_due = ready_bytes - end < kLogDueBytes && ready_bytes < open->log_capacity();
+            if (log_due || used > GrowAtCells(Table().cells())) WakeHelper();
+            return plan.first_sequence + plan.records - 1;
+          }
+        }
+      }
+      // Unlocked: make the room that was missing, then try again with the same slots if their segment is still open.
+      Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(open_segment));
+      if (!segment.ok()) return segment.status();
+      if (log_is_full) {
+        THERMOCLINE_RETURN_IF_ERROR(Rotate(open_segment, batch.slots(), log_bytes, timeout_us));
+        reclaim = true;
+      } else if (log_bytes > 0) {
+        THERMOCLINE_RETURN_IF_ERROR(EnsureLog(**segment, log_bytes, timeout_us));
+      } else if (index_cells > 0) {
+        THERMOCLINE_RETURN_IF_ERROR(EnsureIndex(index_cells, timeout_us));
+      }
+    }
+  }
+}
+
+// Step 3: no lock; other threads fill their blocks at the same time.
+Status Store::PrepareOperations(Batch& batch, const ClaimedSlots& claimed) {
+  uint32_t next = claimed.first;
+  for (Operation& operation : batch.operations()) {
+    if (operation.kind == format::RecordKind::kDelete) continue;
+    operation.slot = static_cast<Slot>(next++);
+    operation.copied_from = Position();
+    if (operation.kind == format::RecordKind::kPut) {
+      FillBlock(*claimed.segment, operation);
+      operation.embedding_crc = 0;
+      if (!operation.put.embedding.empty()) {
+        operation.embedding_crc = Crc32c(format::BlockSeed(salt_, claimed.segment->number(), operation.slot),
+                                         operation.put.embedding.data(), operation.put.embedding.size_bytes());
+      }
+      continue;
+    }
+    // An update carries the embedding on. What is newest now most likely still is under the lock; there it is looked
+    // at again. A slot of an absent memory leaks, as any unused claim does (R3).
+    Result<std::optional<MemoryRef>> found = Find(operation.put.id);
+    if (!found.ok()) return found.status();
+    if (found->has_value()) THERMOCLINE_RETURN_IF_ERROR(CopyEmbedding(operation, *claimed.segment, **found, true));
+  }
+  return Status::Ok();
+}
+
+void Store::FillBlock(Segment& segment, const Operation& operation) const {
+  const PutInput& put = operation.put;
+  const Slot slot = operation.slot;
+  if (!put.embedding.empty()) {
+    std::memcpy(segment.embedding(slot), put.embedding.data(), put.embedding.size_bytes());
+  }
+  segment.created_at(slot) = std::bit_cast<uint64_t>(put.created_at);
+  segment.confidence(slot) = std::bit_cast<uint64_t>(put.confidence);
+  format::Statistics& statistics = segment.statistics(slot);
+  StoreRelaxed(statistics.activation, put.activation);
+  StoreRelaxed(statistics.last_access, put.last_access);
+  StoreRelaxed(statistics.recall_count, put.recall_count);
+}
+
+Status Store::CopyEmbedding(Operation& operation, Segment& segment, const MemoryRef& from, bool check) {
+  const Position position(from.segment->number(), from.log_offset);
+  if (!HasBlock(from)) return Status::Corrupt(FileRole::kBlocks, Raw(from.segment->number()), from.log_offset);
+  const Slot source = from.record.slot();
+  operation.embedding_crc = 0;
+  if (from.record.has(format::kHasEmbedding)) {
+    const uint64_t size = uint64_t{dimensions_} * sizeof(float);
+    std::memcpy(segment.embedding(operation.slot), from.segment->embedding(source), size);
+    // A block that rotted on the disk must not get a fresh checksum with its copy.
+    const uint32_t crc = Crc32c(format::BlockSeed(salt_, from.segment->number(), source),
+                                segment.embedding(operation.slot), size);
+    if (check && crc != from.record.header.embedding_crc) {
+      return Status::Corrupt(FileRole::kBlocks, Raw(from.segment->number()), from.segment->BlocksBytesFor(Raw(source)));
+    }
+    operation.embedding_crc =
+        Crc32c(format::BlockSeed(salt_, segment.number(), operation.slot), segment.embedding(operation.slot), size);
+  }
+  operation.copied_from = position;
+  return Status::Ok();
+}
+
+// Step 4: everything that can fail happens here, before the first byte of the frame is written (R12).
+Status Store::PlanFrame(Batch& batch, Plan& plan) {
+  const Position tail(LoadRelaxed(boot_->tail));
+  plan.offset = tail.segment() == plan.segment->number() ? tail.offset() : format::kHeaderBytes;
+  plan.first_sequence = LoadRelaxed(boot_->applied) + 1;
+  plan.memories = LoadRelaxed(boot_->size);
+  plan.record_bytes = 0;
+  plan.records = 0;
+  plan.inserts = 0;
+  for (Operation& operation : batch.operations()) THERMOCLINE_RETURN_IF_ERROR(PlanOperation(batch, operation, plan));
+  if (sizeof(format::FrameHeader) + plan.record_bytes > kFrameBytesMax) {
+    return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kFrameBytesMax));
+  }
+  return Status::Ok();
+}
+
+Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
+  const std::string_view id = operation.put.id;
+  operation.effective = false;
+  operation.previous = Position();
+  operation.previous_slot = Slot::kNone;
+  operation.previous_segment = nullptr;
+  operation.cell = nullptr;
+  operation.inserts = false;
+  operation.dead_bytes = 0;
+
+  // What this one replaces: the last earlier record of the id in this frame, else what the index names.
+  const Operation* earlier = nullptr;
+  for (int32_t at = operation.earlier; at >= 0 && earlier == nullptr;
+       at = batch.operations()[static_cast<size_t>(at)].earlier) {
+    const Operation& other = batch.operations()[static_cast<size_t>(at)];
+    if (other.effective) earlier = &other;
+  }
+  bool present = false;
+  Sequence present_sequence = 0;
+  MemoryRef current;
+  if (earlier != nullptr) {
+    operation.previous = earlier->position;
+    operation.previous_slot = earlier->kind == format::RecordKind::kDelete ? Slot::kNone : earlier->slot;
+    operation.previous_segment = plan.segment;
+    present = earlier->kind != format::RecordKind::kDelete;
+    operation.dead_bytes = format::RecordBytes(earlier->parts);
+    if (present) present_sequence = earlier->sequence;
+  } else if (format::IndexCell* cell = Table().FindCell(operation.hash, id, *this)) {
+    operation.cell = cell;
+    operation.previous = Position(LoadRelaxed(cell->position));
+    Result<MemoryRef> found = ReadAt(operation.previous);
+    if (!found.ok()) return found.status();
+    current = *found;
+    present = current.record.kind() != format::RecordKind::kDelete;
+    operation.previous_slot = current.record.slot();
+    operation.previous_segment = current.segment;
+    operation.dead_bytes = current.record.header.length;
+    if (present) present_sequence = current.record.header.sequence;
+    if (present && !HasBlock(current)) {
+      return Status::Corrupt(FileRole::kLog, Raw(current.segment->number()), current.log_offset);
+    }
+  }
+  if (operation.if_sequence != kAnySequence && static_cast<uint64_t>(operation.if_sequence) != present_sequence) {
+    return Status::Error(ErrorCode::kConflict).set_value(static_cast<int64_t>(present_sequence));
+  }
+  if (operation.kind != format::RecordKind::kPut && !present) return Status::Ok();
+
+  format::RecordParts& parts = operation.parts;
+  parts = {};
+  parts.kind = operation.kind;
+  parts.id = id;
+  if (operation.kind == format::RecordKind::kPut) {
+    const PutInput& put = operation.put;
+    parts.has_embedding = !put.embedding.empty();
+    parts.has_content = put.has_content;
+    parts.content = put.content;
+    parts.metadata = put.metadata;
+    parts.created_at = put.created_at;
+    parts.confidence = put.confidence;
+  } else if (operation.kind == format::RecordKind::kUpdate) {
+    if (earlier != nullptr) {
+      parts = earlier->parts;
+      parts.kind = operation.kind;
+      const MemoryRef from{plan.segment, 0, {}};
+      MemoryRef source = from;
+      source.record.header.slot = Raw(earlier->slot);
+      source.record.header.flags = parts.has_embedding ? format::kHasEmbedding : 0;
+      source.record.header.embedding_crc = earlier->embedding_crc;
+      THERMOCLINE_RETURN_IF_ERROR(CopyEmbedding(operation, *plan.segment, source, false));
+    } else {
+      parts.has_embedding = current.record.has(format::kHasEmbedding);
+      parts.has_content = current.record.has(format::kHasContent);
+      parts.content = current.record.content;
+      parts.metadata = current.record.metadata;
+      parts.created_at = current.record.header.created_at;
+      parts.confidence = current.record.header.confidence;
+      if (!(operation.copied_from == operation.previous)) {
+        THERMOCLINE_RETURN_IF_ERROR(CopyEmbedding(operation, *plan.segment, current, true));
+      }
+    }
+    if (operation.patch.set_content) {
+      parts.has_content = operation.patch.has_content;
+      parts.content = operation.patch.content;
+    }
+    if (operation.patch.set_metadata) parts.metadata = operation.patch.metadata;
+    if (operation.patch.set_confidence) parts.confidence = operation.patch.confidence;
+    Segment& segment = *plan.segment;
+    segment.created_at(operation.slot) = std::bit_cast<uint64_t>(parts.created_at);
+    segment.confidence(operation.slot) = std::bit_cast<uint64_t>(parts.confidence);
+    const format::Statistics& from = operation.previous_segment->statistics(operation.previous_slot);
+    format::Statistics& to = segment.statistics(operation.slot);
+    StoreRelaxed(to.activation, LoadRelaxed(from.activation));
+    StoreRelaxed(to.last_access, LoadRelaxed(from.last_access));
+    StoreRelaxed(to.recall_count, LoadRelaxed(from.recall_count));
+  }
+  parts.content_ascii = format::IsAscii(parts.content);
+  parts.metadata_ascii = format::IsAscii(parts.metadata);
+
+  operation.effective = true;
+  operation.sequence = plan.first_sequence + plan.records;
+  operation.inserts = earlier == nullptr && operation.cell == nullptr;
+  operation.position = Position(plan.segment->number(),
+                                plan.offset + sizeof(format::FrameHeader) + plan.record_bytes);
+  plan.record_bytes += format::RecordBytes(parts);
+  plan.records += 1;
+  plan.inserts += operation.inserts ? 1 : 0;
+  if (operation.kind == format::RecordKind::kDelete) {
+    plan.memories -= 1;
+  } else if (!present) {
+    plan.memories += 1;
+  }
+  return Status::Ok();
+}
+
+// Steps 5 and 6.
+void Store::WriteFrame(Batch& batch, Plan& plan) {
+  char* frame = plan.segment->log_data() + plan.offset;
+  char* at = frame + sizeof(format::FrameHeader);
+  for (const Operation& operation : batch.operations()) {
+    if (!operation.effective) continue;
+    format::EncodeRecord(operation.parts, at);
+    format::RecordHeader header;
+    std::memcpy(&header, at, sizeof header);
+    header.sequence = operation.sequence;
+    header.previous = operation.previous.raw();
+    if (operation.kind != format::RecordKind::kDelete) {
+      header.slot = Raw(operation.slot);
+      header.embedding_crc = operation.embedding_crc;
+    }
+    std::memcpy(at, &header, sizeof header);
+    at += header.length;
+  }
+  format::FrameHeader& header = plan.header;
+  header.magic = format::kFrameMagic;
+  header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);
+  header.body_bytes = plan.record_bytes;
+  header.record_bytes = plan.record_bytes;
+  header.first_sequence = plan.first_sequence;
+  header.record_count = plan.records;
+  header.epoch = LoadRelaxed(boot_->epoch);
+  header.durable = LoadRelaxed(boot_->watermark_sequence);
+  header.watermark = LoadRelaxed(boot_->watermark);
+  header.checkpoint = LoadRelaxed(boot_->checkpoint);
+  header.memories_after = plan.memories;
+  header.previous_frame = LoadRelaxed(boot_->last_frame);
+  header.previous_header_crc = static_cast<uint32_t>(LoadRelaxed(boot_->last_frame_crc));
+  const Position position(plan.segment->number(), plan.offset);
+  format::SealFrame(header, format::FrameSeed(salt_, position), frame + sizeof header);
+  std::memcpy(frame, &header, sizeof header);
+  // COMMIT. Pairs with the acquire of readers of `tail` and of whoever repairs.
+  StoreRelease(boot_->tail, Position(plan.segment->number(), plan.offset + FrameBytes(header)).raw());
+}
+
+// Steps 7 and 8, from what the plan knows already. ApplyFrame does the same from the bytes.
+void Store::ApplyPlanned(Batch& batch, const Plan& plan) {
+  const IndexTable table = Table();
+  uint64_t dead = 0;
+  for (const Operation& operation : batch.operations()) {
+    if (!operation.effective) continue;
+    if (operation.kind != format::RecordKind::kDelete) {
+      StoreRelaxed(plan.segment->record(operation.slot), operation.position.offset());
+      StoreRelease(plan.segment->born(operation.slot), operation.sequence);
+    }
+    if (operation.cell != nullptr) {
+      StoreRelease(operation.cell->position, operation.position.raw());
+    } else if (operation.inserts) {
+      IndexTable::Fill(*table.EmptyCell(operation.hash), operation.hash, operation.position);
+    } else {
+      table.Assign(operation.hash, operation.put.id, operation.position, *this);
+    }
+    if (operation.previous_slot != Slot::kNone) {
+      StoreRelease(operation.previous_segment->died(operation.previous_slot), operation.sequence);
+      dead += operation.previous_segment->layout().embedding_stride;
+    }
+    dead += operation.dead_bytes;
+  }
+  StoreRelaxed(boot_->index_used, LoadRelaxed(boot_->index_used) + plan.inserts);
+  StoreRelaxed(boot_->dead_bytes, LoadRelaxed(boot_->dead_bytes) + dead);
+  StoreRelaxed(boot_->batches, LoadRelaxed(boot_->batches) + 1);
+  StoreRelaxed(boot_->size, plan.memories);
+  StoreRelaxed(boot_->last_frame_crc, uint64_t{plan.header.header_crc});
+  StoreRelease(boot_->last_frame, Position(plan.segment->number(), plan.offset).raw());
+  // VISIBLE. Pairs with the acquire in Find and TakeSnapshot.
+  StoreRelease(boot_->applied, plan.first_sequence + plan.records - 1);
+}
+
+Status Store::ApplyFrame(Segment& segment, Position position, const format::FrameHeader& header) {
+  const IndexTable table = Table();
+  uint64_t offset = position.offset() + sizeof header;
+  const uint64_t end = offset + header.record_bytes;
+  for (uint32_t i = 0; i < header.record_count; ++i) {
+    const std::optional<format::RecordView> record = ReadRecord(segment, offset);
+    if (!record || offset + record->header.length > end) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
+    if (record->kind() != format::RecordKind::kDelete) {
+      if (Raw(record->slot()) >= segment.slots()) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
+      StoreRelaxed(segment.record(record->slot()), offset);
+      StoreRelease(segment.born(record->slot()), record->header.sequence);
+    }
+    const uint64_t hash = SipHash13(hash_key_, record->id.data(), record->id.size());
+    table.Assign(hash, record->id, Position(segment.number(), offset), *this);
+    const Position previous(record->header.previous);
+    if (!previous.none()) {
+      Result<MemoryRef> replaced = ReadAt(previous);
+      if (!replaced.ok()) return replaced.status();
+      if (replaced->record.kind() != format::RecordKind::kDelete && HasBlock(*replaced)) {
+        StoreRelease(replaced->segment->died(replaced->record.slot()), record->header.sequence);
+      }
+    }
+    offset += record->header.length;
+  }
+  return Status::Ok();
+}
+
+// R4. Whoever takes the lock from a dead owner comes here first. At most one frame lies between `last_frame` and
+// `tail`; `last_frame` itself is applied again too, because its owner may have died just before it moved `applied`.
+Status Store::Repair() {
+  const Position tail(LoadAcquire(boot_->tail));
+  if (tail.none()) return Status::Ok();
+  Position at(LoadAcquire(boot_->last_frame));
+  if (at.none() || at.segment() != tail.segment()) {
+    if (!at.none()) THERMOCLINE_RETURN_IF_ERROR(RepairUpTo(at, UINT64_MAX));
+    at = Position(tail.segment(), format::kHeaderBytes);
+  }
+  THERMOCLINE_RETURN_IF_ERROR(RepairUpTo(at, tail.offset()));
+  // Counted, not incremented: the dead owner may have filled cells that it had not counted yet.
+  StoreRelaxed(boot_->index_used, Table().CountUsed());
+  WakeFollowers();
+  return Status::Ok();
+}
+
+// Applies the frames from `at` to `end`; UINT64_MAX: that one frame only.
+Status Store::RepairUpTo(Position at, uint64_t end) {
+  Result<Segment*> found = GetSegment(at.segment());
+  if (!found.ok()) return found.status();
+  Segment& segment = **found;
+  for (uint64_t offset = at.offset(); offset < end;) {
+    const auto header = ReadFrame(segment, salt_, offset, false);
+    if (!header) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
+    const Position position(segment.number(), offset);
+    THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
+    StoreRelaxed(boot_->last_frame_crc, uint64_t{header->header_crc});
+    StoreRelease(boot_->last_frame, position.raw());
+    if (header->record_count > 0) {
+      StoreRelaxed(boot_->size, header->memories_after);
+      StoreRelease(boot_->applied, header->first_sequence + header->record_count - 1);
+    }
+    if (end == UINT64_MAX) break;
+    offset += FrameBytes(*header);
+  }
+  return Status::Ok();
+}
+
+}  // namespace thermocline::store

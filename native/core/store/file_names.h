@@ -1,0 +1,25 @@
+// Names of the files of a store.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace thermocline::store {
+
+/// The segment of "<n>.log" or "<n>.blocks", 0 for any other name.
+inline uint32_t SegmentOfFileName(const std::string& name) {
+  uint64_t number = 0;
+  size_t at = 0;
+  for (; at < name.size() && at < 10 && name[at] >= '0' && name[at] <= '9'; ++at) {
+    number = number * 10 + static_cast<uint64_t>(name[at] - '0');
+  }
+  if (at == 0 || name[0] == '0' || number > UINT32_MAX) return 0;
+  const std::string suffix = name.substr(at);
+  return suffix == ".log" || suffix == ".blocks" ? static_cast<uint32_t>(number) : 0;
+}
+
+inline bool IsStoreFileName(const std::string& name) {
+  return name == "meta" || name == "meta.new" || name == "lock" || name == "cache" || SegmentOfFileName(name) != 0;
+}
+
+}  // namespace thermocline::store

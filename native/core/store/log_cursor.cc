@@ -1,0 +1,103 @@
+#include "core/store/log_cursor.h"
+
+#include "core/store/log_reader.h"
+
+namespace thermocline::store {
+
+LogCursor::LogCursor(Store& store, Snapshot snapshot, Sequence since)
+    : store_(&store), snapshot_(std::move(snapshot)), since_(since) {
+  // The last begun segment whose first frame is at or below since + 1 is where the search starts.
+  for (size_t i = 1; i < snapshot_.parts.size(); ++i) {
+    const auto first = ReadFrame(*snapshot_.parts[i].segment, store_->salt(), format::kHeaderBytes, false);
+    if (!first || !Reached(i, format::kHeaderBytes) || first->first_sequence == 0 || first->first_sequence > since + 1) {
+      break;
+    }
+    part_ = i;
+  }
+}
+
+/// Whether a frame at the place lies before the snapshot's tail.
+bool LogCursor::Reached(size_t part, uint64_t offset) const {
+  if (part > tail_part()) return false;
+  return part < tail_part() || offset < snapshot_.tail.offset();
+}
+
+size_t LogCursor::tail_part() const {
+  if (tail_part_ == SIZE_MAX) {
+    tail_part_ = 0;
+    for (size_t i = 0; i < snapshot_.parts.size(); ++i) {
+      if (snapshot_.parts[i].segment->number() == snapshot_.tail.segment()) tail_part_ = i;
+    }
+  }
+  return tail_part_;
+}
+
+Result<std::optional<LogCursor::Item>> LogCursor::Next() {
+  if (snapshot_.tail.none()) return std::optional<Item>();
+  for (;;) {
+    if (records_left_ == 0) {
+      Result<bool> more = NextFrame();
+      if (!more.ok()) return more.status();
+      if (!*more) return std::optional<Item>();
+      continue;
+    }
+    Segment& segment = *snapshot_.parts[part_].segment;
+    const auto record = ReadRecord(segment, record_at_);
+    if (!record || record_at_ + record->header.length > offset_) {
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), record_at_);
+    }
+    const uint64_t at = record_at_;
+    record_at_ += record->header.length;
+    --records_left_;
+    if (record->header.sequence <= since_) continue;
+    if (record->header.sequence > snapshot_.sequence) return std::optional<Item>();
+    return std::optional<Item>(Item{MemoryRef{&segment, at, *record}});
+  }
+}
+
+// Frames after the snapshot's are never looked at, and neither are frames that no later frame vouches for: an orphan
+// at the end of a closed log carries sequences that were given out again in the next segment.
+Result<bool> LogCursor::NextFrame() {
+  while (part_ < snapshot_.parts.size()) {
+    Segment& segment = *snapshot_.parts[part_].segment;
+    const auto frame = Reached(part_, offset_) ? ReadFrame(segment, store_->salt(), offset_, false) : std::nullopt;
+    const bool in_order = frame && (frame->record_count == 0 || frame->first_sequence > last_sequence_);
+    if (!in_order || (offset_ >= EndOf(part_))) {
+      ++part_;
+      offset_ = format::kHeaderBytes;
+      continue;
+    }
+    const uint64_t at = offset_;
+    offset_ += FrameBytes(*frame);
+    if (frame->record_count == 0) continue;
+    const Sequence last = frame->first_sequence + frame->record_count - 1;
+    last_sequence_ = last;
+    if (last <= since_) continue;
+    if (frame->first_sequence > snapshot_.sequence) return false;
+    frame_at_ = at;
+    record_at_ = at + sizeof *frame;
+    records_left_ = frame->record_count;
+    return true;
+  }
+  return false;
+}
+
+/// Where the log of a part ends: the tail, or what the first frame of the next begun part names as before it.
+uint64_t LogCursor::EndOf(size_t part) {
+  if (part == tail_part()) return snapshot_.tail.offset();
+  if (end_part_ == part) return end_;
+  end_part_ = part;
+  end_ = format::kHeaderBytes;
+  for (size_t next = part + 1; next <= tail_part(); ++next) {
+    const auto first = ReadFrame(*snapshot_.parts[next].segment, store_->salt(), format::kHeaderBytes, false);
+    if (!first) continue;
+    const Position previous(first->previous_frame);
+    if (previous.segment() != snapshot_.parts[part].segment->number()) break;
+    const auto last = ReadFrame(*snapshot_.parts[part].segment, store_->salt(), previous.offset(), false);
+    if (last) end_ = previous.offset() + FrameBytes(*last);
+    break;
+  }
+  return end_;
+}
+
+}  // namespace thermocline::store

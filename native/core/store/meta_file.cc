@@ -1,0 +1,118 @@
+// The segment list: the file `meta`, replaced whole, and the segments it names, mapped at need (R15).
+
+#include <algorithm>
+
+#include "core/store/log_reader.h"
+#include "core/store/store.h"
+
+namespace thermocline::store {
+namespace {
+
+constexpr char kMetaName[] = "meta";
+constexpr char kMetaNewName[] = "meta.new";
+// A list of a million segments; a longer file is not ours.
+constexpr uint64_t kMetaBytesMax = 64ull << 20;
+
+}  // namespace
+
+/// Write beside, sync, rename, sync the directory: a crash leaves the old list or the new one.
+Status Store::WriteMeta(format::Meta meta, bool sync) {
+  const std::string bytes = format::EncodeMeta(meta);
+  {
+    Result<io::File> file = io::File::Open(directory_, kMetaNewName, io::File::Mode::kCreateNew, FileRole::kMeta);
+    if (!file.ok()) return file.status();
+    THERMOCLINE_RETURN_IF_ERROR(file->WriteAt(0, bytes));
+    if (sync) THERMOCLINE_RETURN_IF_ERROR(file->Sync());
+  }
+  THERMOCLINE_RETURN_IF_ERROR(io::Rename(directory_, kMetaNewName, kMetaName));
+  if (sync) THERMOCLINE_RETURN_IF_ERROR(directory_.Sync());
+  if (!sync) structure_unsynced_.store(true);
+  auto list = std::make_shared<const format::Meta>(std::move(meta));
+  {
+    const std::lock_guard<std::mutex> guard(list_mutex_);
+    list_ = list;
+  }
+  newest_listed_.store(list->segments.back().number, std::memory_order_relaxed);
+  // Published last: whoever sees the generation finds the file.
+  if (boot_ != nullptr) StoreRelease(boot_->list_generation, list->list_generation);
+  return Status::Ok();
+}
+
+Result<std::shared_ptr<const format::Meta>> Store::ReadMeta() const {
+  Result<io::File> file = io::File::Open(directory_, kMetaName, io::File::Mode::kRead, FileRole::kMeta);
+  if (!file.ok()) return file.status();
+  Result<uint64_t> size = file->Size();
+  if (!size.ok()) return size.status();
+  if (*size > kMetaBytesMax) return Status::Corrupt(FileRole::kMeta, 0, 0);
+  std::string bytes(*size, '\0');
+  THERMOCLINE_RETURN_IF_ERROR(file->ReadAt(0, bytes));
+  Result<format::Meta> meta = format::DecodeMeta(bytes);
+  if (!meta.ok()) return meta.status();
+  return std::make_shared<const format::Meta>(std::move(*meta));
+}
+
+std::shared_ptr<const format::Meta> Store::List() {
+  const std::lock_guard<std::mutex> guard(list_mutex_);
+  return list_;
+}
+
+/// The list, read again when the shared generation is above the one held. A list newer than the generation is right.
+Result<std::shared_ptr<const format::Meta>> Store::CurrentList() {
+  std::shared_ptr<const format::Meta> held = List();
+  // No words yet: this is the first opener, alone, before it made them.
+  if (boot_ == nullptr || held->list_generation >= LoadAcquire(boot_->list_generation)) return held;
+  Result<std::shared_ptr<const format::Meta>> read = ReadMeta();
+  if (!read.ok()) return read.status();
+  const std::lock_guard<std::mutex> guard(list_mutex_);
+  if (list_->list_generation < (*read)->list_generation) list_ = *read;
+  newest_listed_.store(list_->segments.back().number, std::memory_order_relaxed);
+  return list_;
+}
+
+Result<Segment*> Store::GetSegment(SegmentNumber number) {
+  if (Segment* segment = table_.Get(number)) return segment;
+  Result<std::shared_ptr<const format::Meta>> list = CurrentList();
+  if (!list.ok()) return list.status();
+  const int index = (*list)->IndexOf(number);
+  if (index < 0) return Status::Corrupt(FileRole::kMeta, Raw(number), 0);
+  const std::lock_guard<std::mutex> guard(map_mutex_);
+  if (Segment* segment = table_.Get(number)) return segment;
+  Result<std::shared_ptr<Segment>> mapped =
+      Segment::Map(directory_, store_id_, (*list)->segments[static_cast<size_t>(index)], dimensions_);
+  if (!mapped.ok()) return mapped.status();
+  Segment* segment = mapped->get();
+  if (!table_.Put(std::move(*mapped))) return ErrorCode::kTooLarge;
+  return segment;
+}
+
+Result<std::shared_ptr<Segment>> Store::ShareSegment(SegmentNumber number) {
+  Result<Segment*> segment = GetSegment(number);
+  if (!segment.ok()) return segment.status();
+  return (*segment)->shared_from_this();
+}
+
+/// The first frame of each begun segment names the last frame before it, and with it where that log ends.
+void Store::FillLogEnds(format::Meta& meta, Position tail) {
+  int at = tail.none() ? -1 : meta.IndexOf(tail.segment());
+  while (at > 0) {
+    Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(meta.segments[static_cast<size_t>(at)].number));
+    if (!segment.ok()) return;
+    const auto first = ReadFrame(**segment, salt_, format::kHeaderBytes, false);
+    if (!first) return;
+    const Position previous(first->previous_frame);
+    const int before = previous.none() ? -1 : meta.IndexOf(previous.segment());
+    if (before >= at) return;
+    for (int empty = before + 1; empty < at; ++empty) {
+      meta.segments[static_cast<size_t>(empty)].log_end = format::kHeaderBytes;
+    }
+    if (before < 0 || meta.segments[static_cast<size_t>(before)].log_end != 0) return;
+    Result<Segment*> earlier = GetSegment(previous.segment());
+    if (!earlier.ok()) return;
+    const auto last = ReadFrame(**earlier, salt_, previous.offset(), false);
+    if (!last) return;
+    meta.segments[static_cast<size_t>(before)].log_end = previous.offset() + FrameBytes(*last);
+    at = before;
+  }
+}
+
+}  // namespace thermocline::store

@@ -1,0 +1,396 @@
+// A store's life: opening, creating, joining a session, trusting or rebuilding the cache, leaving.
+
+#include <bit>
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/crc32c.h"
+#include "core/base/limits.h"
+#include "core/io/kernel_lock.h"
+#include "core/io/system.h"
+#include "core/store/claim.h"
+#include "core/store/file_names.h"
+#include "core/store/log_reader.h"
+#include "core/store/store.h"
+
+namespace thermocline::store {
+namespace {
+
+constexpr char kLockName[] = "lock";
+constexpr char kCacheName[] = "cache";
+constexpr uint64_t kGateSliceMicroseconds = 500;
+
+// Address space, not memory: the index may grow into it without being mapped anew, so pointers never move.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kCacheReserveBytes = 1ull << 30;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr uint64_t kCacheReserveBytes = 1ull << 30;
+#else
+constexpr uint64_t kCacheReserveBytes = 1ull << 36;
+#endif
+#else
+constexpr uint64_t kCacheReserveBytes = 1ull << 36;
+#endif
+
+/// Holds the gate (R14) until destroyed.
+class Gate {
+ public:
+  explicit Gate(const io::File& lock_file) : lock_file_(lock_file) {}
+  ~Gate() {
+    if (held_) io::UnlockByte(lock_file_, format::kGateByte);
+  }
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  Status Take(uint64_t timeout_us) {
+    const uint64_t begin = io::NowMonotonicMicroseconds();
+    uint32_t nothing = 0;
+    for (;;) {
+      Result<bool> taken = io::TryLockByte(lock_file_, format::kGateByte);
+      if (!taken.ok()) return taken.status();
+      if (*taken) {
+        held_ = true;
+        return Status::Ok();
+      }
+      if (io::NowMonotonicMicroseconds() - begin >= timeout_us) return Status::Error(ErrorCode::kBusy);
+      io::FutexWait(nothing, 0, kGateSliceMicroseconds);  // a kernel lock has no timed wait
+    }
+  }
+
+ private:
+  const io::File& lock_file_;
+  bool held_ = false;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Store>> Store::Open(const std::string& path, const OpenOptions& options) {
+  const uint64_t begin = io::NowMonotonicMicroseconds();
+  std::shared_ptr<Store> store(new Store());
+  store->durability_ = options.durability;
+  store->expected_records_ = options.expected_records;
+  THERMOCLINE_RETURN_IF_ERROR(store->OpenDirectory(path, options));
+
+  Gate gate(store->lock_file_);
+  THERMOCLINE_RETURN_IF_ERROR(gate.Take(options.lock_timeout_us));
+  // Somebody else may have created the store while this one waited for the gate.
+  bool created = false;
+  if (!io::Exists(store->directory_, "meta")) {
+    THERMOCLINE_RETURN_IF_ERROR(store->CreateStore(options));
+    created = true;
+  }
+  Result<std::shared_ptr<const format::Meta>> meta = store->ReadMeta();
+  if (!meta.ok()) return meta.status();
+  THERMOCLINE_RETURN_IF_ERROR(CheckAgainst(**meta, options));
+  store->list_ = *meta;
+  store->newest_listed_.store((*meta)->segments.back().number, std::memory_order_relaxed);
+  store->dimensions_ = (*meta)->dimensions;
+  store->metric_ = (*meta)->metric;
+  store->salt_ = (*meta)->salt;
+  store->store_id_ = (*meta)->store_id;
+  store->hash_key_ = {store->salt_.low, store->salt_.high};
+
+  bool first_opener = false;
+  THERMOCLINE_RETURN_IF_ERROR(store->StartSession(&first_opener));
+  const Status cache = store->OpenCache(first_opener, created);
+  if (!cache.ok()) {
+    LeaveSession(store->lock_file_, store->self_);
+    return cache;
+  }
+  if (first_opener) store->RemoveUnlisted();
+  store->open_ms_ = static_cast<double>(io::NowMonotonicMicroseconds() - begin) / 1000.0;
+  return store;
+}
+
+Status Store::CheckAgainst(const format::Meta& meta, const OpenOptions& options) {
+  if (options.dimensions != 0 && options.dimensions != meta.dimensions) {
+    return Status::Error(ErrorCode::kDimension).set_value(meta.dimensions);
+  }
+  if (options.metric && *options.metric != meta.metric) {
+    return Status::Error(ErrorCode::kMismatch).set_value(static_cast<int64_t>(meta.metric));
+  }
+  return Status::Ok();
+}
+
+Status Store::CheckOpenOptions(const OpenOptions& options) const {
+  format::Meta meta;
+  meta.dimensions = dimensions_;
+  meta.metric = metric_;
+  return CheckAgainst(meta, options);
+}
+
+void Store::RaiseDurability(Durability durability) {
+  Durability held = durability_.load();
+  while (held < durability && !durability_.compare_exchange_weak(held, durability)) {
+  }
+}
+
+/// Opens the directory and its lock file; nothing is created in a directory that is not ours.
+Status Store::OpenDirectory(const std::string& path, const OpenOptions& options) {
+  const bool may_create = options.create && !options.read_only;
+  Result<io::PathKind> kind = io::KindOfPath(path.c_str());
+  if (!kind.ok()) return kind.status();
+  if (*kind == io::PathKind::kOther) return Status::Error(ErrorCode::kNotAStore);
+  if (*kind == io::PathKind::kAbsent) {
+    if (!may_create) return Status::Error(ErrorCode::kNotFound);
+    if (options.dimensions == 0) return Status::Error(ErrorCode::kArgument);
+    THERMOCLINE_RETURN_IF_ERROR(io::MakeDirectory(path.c_str()));
+    if (Syncs()) {
+      // The entry of the new directory must be as durable as what will be in it.
+      const std::string trimmed = path.substr(0, path.find_last_not_of('/') + 1);
+      const size_t slash = trimmed.find_last_of('/');
+      const std::string parent = slash == std::string::npos ? "." : trimmed.substr(0, slash + 1);
+      Result<io::File> parent_directory = io::File::OpenDirectory(parent.c_str());
+      if (!parent_directory.ok()) return parent_directory.status();
+      THERMOCLINE_RETURN_IF_ERROR(parent_directory->Sync());
+    }
+  }
+  Result<io::File> directory = io::File::OpenDirectory(path.c_str());
+  if (!directory.ok()) return directory.status();
+  directory_ = std::move(*directory);
+  Result<bool> network = io::IsNetworkFileSystem(directory_);
+  if (!network.ok()) return network.status();
+  if (*network && !options.allow_network_file_system) return Status::Error(ErrorCode::kNetworkFs);
+
+  if (!io::Exists(directory_, "meta")) {
+    Result<std::vector<std::string>> names = io::ListDirectory(directory_);
+    if (!names.ok()) return names.status();
+    // A creation that was interrupted leaves files of ours without a meta; anything else is a stranger's directory.
+    if (!std::all_of(names->begin(), names->end(), IsStoreFileName)) return Status::Error(ErrorCode::kNotAStore);
+    if (!may_create) return Status::Error(ErrorCode::kNotFound);
+    if (options.dimensions == 0) return Status::Error(ErrorCode::kArgument);
+  } else {
+    // Before anything is created beside it.
+    Result<std::shared_ptr<const format::Meta>> meta = ReadMeta();
+    if (!meta.ok()) return meta.status();
+  }
+  Result<io::File> lock = io::File::Open(directory_, kLockName, io::File::Mode::kCreate, FileRole::kLock);
+  if (!lock.ok()) return lock.status();
+  lock_file_ = std::move(*lock);
+  return Status::Ok();
+}
+
+Status Store::CreateStore(const OpenOptions& options) {
+  format::Meta meta;
+  THERMOCLINE_RETURN_IF_ERROR(io::FillRandom(&meta.store_id, sizeof meta.store_id));
+  THERMOCLINE_RETURN_IF_ERROR(io::FillRandom(&meta.salt, sizeof meta.salt));
+  meta.dimensions = options.dimensions;
+  meta.metric = options.metric.value_or(format::Metric::kCosine);
+  meta.created_at = io::NowUnixMilliseconds();
+  format::SegmentEntry entry{};
+  entry.number = 1;
+  entry.slots = static_cast<uint32_t>(
+      std::bit_ceil(std::clamp<uint64_t>(options.expected_records, kSegmentSlotsMin, kSegmentSlotsMax)));
+  entry.log_capacity = entry.slots * kLogBytesPerSlot;
+  meta.segments.push_back(entry);
+  meta.next_segment = 2;
+  THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, meta.store_id, SegmentNumber{1}, entry.slots,
+                                                   meta.dimensions, entry.log_capacity, Syncs()));
+  return WriteMeta(std::move(meta), Syncs());
+}
+
+/// Joins the session, or begins one: the first opener zeroes the session's words. Gate held.
+Status Store::StartSession(bool* first_opener) {
+  Result<bool> others =
+      io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
+  if (!others.ok()) return others.status();
+  *first_opener = !*others;
+  Result<uint64_t> size = lock_file_.Size();
+  if (!size.ok()) return size.status();
+  if (*first_opener) {
+    if (*size < format::kLockFileBytes) {
+      THERMOCLINE_RETURN_IF_ERROR(lock_file_.SetSize(format::kLockFileBytes));
+    }
+  } else if (*size < format::kLockFileBytes) {
+    return Status::Corrupt(FileRole::kLock, 0, *size);
+  }
+  Result<io::Mapping> map = io::Mapping::Map(lock_file_, 0, format::kLockFileBytes, io::Mapping::Kind::kShared);
+  if (!map.ok()) return map.status();
+  lock_map_ = std::move(*map);
+  session_ = reinterpret_cast<format::SessionWords*>(lock_map_.data());
+  lines_ = reinterpret_cast<format::ParticipantLine*>(lock_map_.data() + format::kParticipantsOffset);
+  if (*first_opener) {
+    uint64_t session_id = 0;
+    THERMOCLINE_RETURN_IF_ERROR(io::FillRandom(&session_id, sizeof session_id));
+    // Backed first: a store into a hole of a full disk would be SIGBUS.
+    Result<uint64_t> backed = lock_file_.AllocatedBytes();
+    if (!backed.ok()) return backed.status();
+    if (*backed < format::kLockFileBytes) THERMOCLINE_RETURN_IF_ERROR(lock_file_.Allocate(0, format::kLockFileBytes));
+    std::memset(lock_map_.data(), 0, format::kLockFileBytes);
+    session_->session_id = session_id;
+    StoreRelease(session_->magic, format::kLockMagic);
+  } else if (LoadAcquire(session_->magic) != format::kLockMagic) {
+    return Status::Corrupt(FileRole::kLock, 0, 0);
+  }
+  Result<Participant> self = JoinSession(lock_file_, lines_);
+  if (!self.ok()) return self.status();
+  self_ = *self;
+  joined_ = true;
+  write_lock_.emplace(session_->write_lock, lock_file_, lines_, self_);
+  growth_lock_.emplace(session_->growth_lock, lock_file_, lines_, self_);
+  return Status::Ok();
+}
+
+/// Maps the cache; the first opener decides whether it is believed (R6) and rebuilds it when not. Gate held.
+Status Store::OpenCache(bool first_opener, bool created) {
+  Result<io::File> file = io::File::Open(directory_, kCacheName, io::File::Mode::kCreate, FileRole::kCache);
+  if (!file.ok()) return file.status();
+  cache_file_ = std::move(*file);
+  Result<io::BootIdentity> boot = io::BootIdentityOf(cache_file_);
+  if (!boot.ok()) return boot.status();
+  Result<uint64_t> size = cache_file_.Size();
+  if (!size.ok()) return size.status();
+
+  bool ours = false;
+  bool same_boot = false;
+  if (*size >= format::kIndexOffset) {
+    format::CacheHeader header;
+    THERMOCLINE_RETURN_IF_ERROR(cache_file_.ReadAt(0, {reinterpret_cast<char*>(&header), sizeof header}));
+    ours = header.magic == format::kCacheMagic && header.layout == format::kCacheLayout &&
+           header.store_id == store_id_ &&
+           header.crc == Crc32c(0, reinterpret_cast<const char*>(&header) + 16, sizeof header - 16);
+    same_boot = ours && header.boot_low == boot->low && header.boot_high == boot->high;
+  }
+  if (!first_opener) {
+    if (!same_boot) return Status::Corrupt(FileRole::kCache, 0, 0);
+    return MapCache();
+  }
+  if (ours && !created) {
+    THERMOCLINE_RETURN_IF_ERROR(MapCache());
+    if (CacheIsWhole(same_boot)) {
+      if (!same_boot) THERMOCLINE_RETURN_IF_ERROR(WriteCacheHeader(*boot));
+      // A creation that died between the list and its publication left the list ahead.
+      StoreRelease(boot_->list_generation, List()->list_generation);
+      if (Repair().ok()) return Status::Ok();
+    }
+  }
+  return Rebuild(*boot, created);
+}
+
+Status Store::MapCache() {
+  if (cache_map_.mapped()) return Status::Ok();
+  Result<io::Mapping> map = io::Mapping::Map(cache_file_, 0, kCacheReserveBytes, io::Mapping::Kind::kShared);
+  if (!map.ok()) return map.status();
+  cache_map_ = std::move(*map);
+  cache_map_.AdviseRandom();
+  boot_ = reinterpret_cast<format::BootWords*>(cache_map_.data() + format::kBootWordsOffset);
+  return Status::Ok();
+}
+
+Status Store::WriteCacheHeader(const io::BootIdentity& boot) {
+  format::CacheHeader header{};
+  header.magic = format::kCacheMagic;
+  header.layout = format::kCacheLayout;
+  header.store_id = store_id_;
+  header.boot_low = boot.low;
+  header.boot_high = boot.high;
+  header.crc = Crc32c(0, reinterpret_cast<const char*>(&header) + 16, sizeof header - 16);
+  return cache_file_.WriteAt(0, {reinterpret_cast<const char*>(&header), sizeof header});
+}
+
+/// Whether the words and the index may be used as they are: same boot, or a clean close of these very files.
+bool Store::CacheIsWhole(bool same_boot) {
+  const std::shared_ptr<const format::Meta> list = List();
+  Result<uint64_t> size = cache_file_.Size();
+  if (!size.ok()) return false;
+  if (!same_boot) {
+    format::CleanMarker marker;
+    std::memcpy(&marker, cache_map_.data() + format::kCleanOffset, sizeof marker);
+    Result<io::FileIdentity> directory = directory_.Identity();
+    Result<io::FileIdentity> cache = cache_file_.Identity();
+    if (!directory.ok() || !cache.ok()) return false;
+    if (marker.magic != format::kCleanMagic ||
+        marker.crc != Crc32c(0, &marker, offsetof(format::CleanMarker, crc)) ||
+        marker.directory_inode != directory->inode || marker.cache_inode != cache->inode ||
+        marker.list_generation != list->list_generation || marker.tail != boot_->tail ||
+        marker.index_word != boot_->index || marker.words_crc != Crc32c(0, boot_, sizeof *boot_)) {
+      return false;
+    }
+  }
+  const IndexWord index{LoadRelaxed(boot_->index)};
+  if (index.offset() < format::kIndexOffset || index.cells_log2() < 9 || index.cells_log2() > 40 ||
+      index.offset() + index.bytes() > *size || index.offset() + index.bytes() > cache_map_.length()) {
+    return false;
+  }
+  const Position tail(LoadRelaxed(boot_->tail));
+  const Position last(LoadRelaxed(boot_->last_frame));
+  const uint64_t claim = LoadRelaxed(boot_->claim);
+  if (list->IndexOf(static_cast<SegmentNumber>(ClaimSegment(claim))) < 0) return false;
+  if (last.none() != tail.none() && !tail.none()) {
+    // A first frame that was committed and not applied.
+    return tail.segment() == static_cast<SegmentNumber>(ClaimSegment(claim));
+  }
+  if (last.none()) return true;
+  if (list->IndexOf(tail.segment()) < 0 || list->IndexOf(last.segment()) < 0) return false;
+  Result<Segment*> tail_segment = GetSegment(tail.segment());
+  Result<Segment*> last_segment = GetSegment(last.segment());
+  if (!tail_segment.ok() || !last_segment.ok()) return false;
+  if ((*tail_segment)->log_file().Size().ok() && *(*tail_segment)->log_file().Size() < tail.offset()) return false;
+  const auto frame = ReadFrame(**last_segment, salt_, last.offset(), false);
+  return frame && last.offset() + FrameBytes(*frame) <= (*last_segment)->log_capacity();
+}
+
+/// Removes the clean marker before the first write of a session (R6): what follows is not covered by it.
+Status Store::SessionWritable(uint64_t timeout_us) {
+  if (LoadAcquire(session_->marker_removed) != 0 && helper_started_.load(std::memory_order_acquire)) {
+    return Status::Ok();
+  }
+  THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
+  Status status = Status::Ok();
+  if (LoadAcquire(session_->marker_removed) == 0) {
+    std::memset(cache_map_.data() + format::kCleanOffset, 0, sizeof(format::CleanMarker));
+    if (Syncs()) status = cache_file_.SyncData();
+    if (status.ok()) StoreRelease(session_->marker_removed, 1u);
+  }
+  if (status.ok() && !helper_started_.load(std::memory_order_relaxed)) {
+    helper_ = std::thread([this] { RunHelper(); });
+    helper_started_.store(true, std::memory_order_release);
+  }
+  growth_lock_->Release();
+  return status;
+}
+
+void Store::RemoveUnlisted() {
+  const std::shared_ptr<const format::Meta> list = List();
+  Result<std::vector<std::string>> names = io::ListDirectory(directory_);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    const uint32_t number = SegmentOfFileName(name);
+    if (name == "meta.new" || (number != 0 && list->IndexOf(static_cast<SegmentNumber>(number)) < 0)) {
+      // A file that stays only costs space; the next first opener tries again.
+      if (!io::Unlink(directory_, name.c_str()).ok()) return;
+    }
+  }
+}
+
+Store::~Store() {
+  StopHelper();
+  StopWaiter();
+  if (joined_) LeaveSession(lock_file_, self_);
+}
+
+Status Store::Close() {
+  if (closed_) return Status::Ok();
+  closed_ = true;
+  const bool sync = Syncs();
+  StopHelper();
+  StopWaiter();
+  Status status = Status::Ok();
+  Gate gate(lock_file_);
+  const Status gated = gate.Take(kCloseGateMicroseconds);
+  if (gated.ok()) {
+    Result<bool> others =
+        io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
+    const bool last = others.ok() && !*others;
+    if (LoadAcquire(session_->marker_removed) != 0 && LoadRelaxed(boot_->poison) == 0) {
+      if (sync) status = Flush(kCloseGateMicroseconds);
+      if (last && status.ok()) status = CloseClean(sync);
+    }
+  }
+  LeaveSession(lock_file_, self_);
+  joined_ = false;
+  return status;
+}
+
+}  // namespace thermocline::store

@@ -1,0 +1,85 @@
+#include "core/store/participant.h"
+
+#include <algorithm>
+
+#include "core/base/atomic.h"
+#include "core/io/kernel_lock.h"
+#include "core/io/system.h"
+
+namespace thermocline::store {
+namespace {
+
+constexpr uint32_t kWaiters = 1u << 31;
+constexpr uint32_t kIncarnationMask = 0xFFFFFu;
+constexpr uint32_t NumberOf(uint32_t word) { return (word & ~kWaiters) >> 20; }
+
+// A commit holds the lock for about a microsecond: waiting that long awake is cheaper than two system calls.
+constexpr int kSpins = 200;
+// How long a dead owner can go unnoticed.
+constexpr uint64_t kSliceMicroseconds = 20000;
+
+}  // namespace
+
+Result<Participant> JoinSession(const io::File& lock_file, format::ParticipantLine* lines) {
+  for (uint32_t number = 1; number <= format::kParticipantsMax; ++number) {
+    Result<bool> taken = io::TryLockByte(lock_file, format::kParticipantByte + number);
+    if (!taken.ok()) return taken.status();
+    if (!*taken) continue;
+    format::ParticipantLine& line = lines[number];
+    const uint32_t incarnation = (LoadRelaxed(line.incarnation) + 1) & kIncarnationMask;
+    StoreRelaxed(line.process, io::ProcessId());
+    StoreRelease(line.incarnation, incarnation);  // pairs with the acquire in OwnerLives
+    return Participant{number, incarnation};
+  }
+  return ErrorCode::kBusy;
+}
+
+void LeaveSession(const io::File& lock_file, const Participant& self) {
+  io::UnlockByte(lock_file, format::kParticipantByte + self.number);
+}
+
+bool OwnerLives(const io::File& lock_file, const format::ParticipantLine* lines, uint32_t word) {
+  const uint32_t number = NumberOf(word);
+  if (number == 0 || number > format::kParticipantsMax) return false;
+  if (LoadAcquire(lines[number].incarnation) != (word & kIncarnationMask)) return false;
+  Result<bool> locked = io::AnyByteLocked(lock_file, format::kParticipantByte + number, 1);
+  return !locked.ok() || *locked;  // no answer: believe it alive, the lock's time-out reports it
+}
+
+bool SharedLock::TryTake(uint32_t flags) {
+  uint32_t expected = 0;
+  return CompareExchange(word_, expected, self_.word() | flags);
+}
+
+SharedLock::Outcome SharedLock::Acquire(uint64_t timeout_us) {
+  if (TryTake(0)) return Outcome::kAcquired;
+  for (int i = 0; i < kSpins; ++i) {
+    io::SpinPause();
+    if (LoadRelaxed(word_) == 0 && TryTake(0)) return Outcome::kAcquired;
+  }
+  const uint64_t begin = io::NowMonotonicMicroseconds();
+  for (;;) {
+    // A thread that slept takes the lock with the waiters' mark: others may sleep still, and it cannot know.
+    if (TryTake(kWaiters)) return Outcome::kAcquired;
+    uint32_t seen = LoadRelaxed(word_);
+    if (seen == 0) continue;
+    if ((seen & kWaiters) == 0) {
+      if (!CompareExchange(word_, seen, seen | kWaiters)) continue;
+      seen |= kWaiters;
+    }
+    const uint64_t waited = io::NowMonotonicMicroseconds() - begin;
+    if (waited >= timeout_us) return Outcome::kBusy;
+    io::FutexWait(word_, seen, std::min(kSliceMicroseconds, timeout_us - waited));
+    if (LoadRelaxed(word_) != seen) continue;
+    // Never probe oneself: through one's own descriptor one's byte looks free.
+    if (NumberOf(seen) == self_.number || OwnerLives(lock_file_, lines_, seen)) continue;
+    // From the exact word seen: had anybody else taken over, the incarnation or number would differ.
+    if (CompareExchange(word_, seen, self_.word() | kWaiters)) return Outcome::kAcquiredFromDead;
+  }
+}
+
+void SharedLock::Release() {
+  if ((Exchange(word_, 0u) & kWaiters) != 0) io::FutexWake(word_, 1);
+}
+
+}  // namespace thermocline::store

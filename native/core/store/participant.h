@@ -1,0 +1,55 @@
+// One process's place in the lock file, and the locks that stand there.
+//
+// A participant holds one byte of the lock file by a kernel lock for as long as it lives; the kernel gives it back
+// when the process dies, however it dies. Lock words name their owner by participant number and incarnation, so that
+// a waiter can ask the kernel whether the owner lives (R5) and never needs a time-out or a pid.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/status.h"
+#include "core/format/layout.h"
+#include "core/io/file.h"
+
+namespace thermocline::store {
+
+struct Participant {
+  uint32_t number = 0;
+  uint32_t incarnation = 0;
+
+  /// How lock words name this participant: never 0.
+  uint32_t word() const { return (number << 20) | (incarnation & 0xFFFFFu); }
+};
+
+/// Takes a free byte. The caller holds the gate (R14).
+Result<Participant> JoinSession(const io::File& lock_file, format::ParticipantLine* lines);
+/// The caller holds the gate.
+void LeaveSession(const io::File& lock_file, const Participant& self);
+/// Whether the byte's owner is alive and the very incarnation that the word names.
+bool OwnerLives(const io::File& lock_file, const format::ParticipantLine* lines, uint32_t word);
+
+/// A lock between all threads of all participants: one word, a CAS when free, a futex when not.
+///
+/// The owner is a participant, not a thread: a thread of this process cannot vanish while it holds the lock, because
+/// no JavaScript runs there and worker.terminate() waits for native code.
+class SharedLock {
+ public:
+  enum class Outcome { kAcquired, kAcquiredFromDead, kBusy };
+
+  SharedLock(uint32_t& word, const io::File& lock_file, const format::ParticipantLine* lines, const Participant& self)
+      : word_(word), lock_file_(lock_file), lines_(lines), self_(self) {}
+
+  /// kAcquiredFromDead: the owner died with the lock held; the caller repairs what it left before anything else.
+  Outcome Acquire(uint64_t timeout_us);
+  void Release();
+
+ private:
+  bool TryTake(uint32_t flags);
+
+  uint32_t& word_;
+  const io::File& lock_file_;
+  const format::ParticipantLine* lines_;
+  const Participant& self_;
+};
+
+}  // namespace thermocline::store

@@ -1,0 +1,161 @@
+// Reading without any lock (design section 4.3).
+
+#include <algorithm>
+
+#include "core/io/kernel_lock.h"
+#include "core/store/claim.h"
+#include "core/store/log_cursor.h"
+#include "core/store/log_reader.h"
+#include "core/store/store.h"
+
+namespace thermocline::store {
+
+bool Store::Matches(Position position, std::string_view id) const {
+  // const: an unmapped segment is mapped here, which no reader of this store can tell from the outside.
+  Result<Segment*> segment = const_cast<Store*>(this)->GetSegment(position.segment());
+  if (!segment.ok()) return true;
+  const auto record = ReadRecord(**segment, position.offset());
+  return !record || record->id == id;
+}
+
+Result<MemoryRef> Store::ReadAt(Position position) {
+  Result<Segment*> segment = GetSegment(position.segment());
+  if (!segment.ok()) return segment.status();
+  const auto record = ReadRecord(**segment, position.offset());
+  if (!record) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+  return MemoryRef{*segment, position.offset(), *record};
+}
+
+Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
+  const uint64_t hash = SipHash13(hash_key_, id.data(), id.size());
+  Position position;
+  for (;;) {
+    const uint64_t word = LoadAcquire(boot_->index);
+    position = TableOf(IndexWord{word}).Find(hash, id, *this);
+    // A miss in a generation that was replaced meanwhile proves nothing: its cells may have been given back.
+    if (!position.none() || LoadAcquire(boot_->index) == word) break;
+  }
+  while (!position.none()) {
+    Result<MemoryRef> memory = ReadAt(position);
+    if (!memory.ok()) return memory.status();
+    // Each time anew: `applied` only rises, and a later look can only save a step.
+    if (memory->record.header.sequence <= LoadAcquire(boot_->applied)) {
+      if (memory->record.kind() == format::RecordKind::kDelete) return std::optional<MemoryRef>();
+      if (memory->record.id != id || !HasBlock(*memory)) {
+        return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+      }
+      return std::optional<MemoryRef>(*memory);
+    }
+    const Position previous(memory->record.header.previous);
+    if (previous == position) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+    position = previous;
+  }
+  return std::optional<MemoryRef>();
+}
+
+Result<bool> Store::Touch(std::string_view id, std::optional<double> activation, double now) {
+  Result<std::optional<MemoryRef>> found = Find(id);
+  if (!found.ok()) return found.status();
+  if (!found->has_value()) return false;
+  format::Statistics& statistics = (*found)->segment->statistics((*found)->record.slot());
+  FetchAdd(statistics.recall_count, uint64_t{1});
+  StoreRelaxed(statistics.last_access, now);
+  if (activation) StoreRelaxed(statistics.activation, *activation);
+  return true;
+}
+
+Result<Snapshot> Store::TakeSnapshot() {
+  for (;;) {
+    const uint64_t generation = LoadAcquire(boot_->list_generation);
+    Result<std::shared_ptr<const format::Meta>> list = CurrentList();
+    if (!list.ok()) return list.status();
+    Snapshot snapshot;
+    for (const format::SegmentEntry& entry : (*list)->segments) {
+      Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(entry.number));
+      if (!segment.ok()) return segment.status();
+      snapshot.parts.push_back({*segment, (*segment)->slots()});
+    }
+    snapshot.sequence = LoadAcquire(boot_->applied);
+    // After `applied`: every frame of the snapshot lies before this.
+    snapshot.tail = Position(LoadAcquire(boot_->tail));
+    const uint64_t claim = LoadAcquire(boot_->claim);
+    // Changed: a segment may have been listed and written to in between. A list newer than the generation is right.
+    if (LoadAcquire(boot_->list_generation) != generation) continue;
+    bool begun = true;
+    for (Snapshot::Part& part : snapshot.parts) {
+      if (!begun) part.slots = 0;
+      if (Raw(part.segment->number()) == ClaimSegment(claim)) {
+        part.slots = std::min(part.slots, ClaimSlot(claim));
+        begun = false;  // what is listed after the open segment was never claimed in
+      }
+    }
+    return snapshot;
+  }
+}
+
+Result<std::vector<LogRecord>> Store::Changes(Sequence since, size_t max) {
+  Result<Snapshot> snapshot = TakeSnapshot();
+  if (!snapshot.ok()) return snapshot.status();
+  if (since > snapshot->sequence || since < List()->changes_floor) {
+    return Status::Error(ErrorCode::kChangesGone).set_value(static_cast<int64_t>(snapshot->sequence));
+  }
+  std::vector<LogRecord> records;
+  LogCursor cursor(*this, *snapshot, since);
+  while (records.size() < max) {
+    Result<std::optional<LogCursor::Item>> item = cursor.Next();
+    if (!item.ok()) return item.status();
+    if (!item->has_value()) break;
+    const LogCursor::Item& at = **item;
+    records.push_back({at.memory.record.header.sequence, at.memory.record.kind(), std::string(at.memory.record.id),
+                       Position(at.memory.segment->number(), at.memory.log_offset), at.memory.record.header.length});
+  }
+  return records;
+}
+
+Result<StoreStats> Store::Stats() {
+  StoreStats stats;
+  Result<Snapshot> snapshot = TakeSnapshot();
+  if (!snapshot.ok()) return snapshot.status();
+  stats.memories = size();
+  stats.sequence = snapshot->sequence;
+  stats.durable_sequence = LoadAcquire(boot_->watermark_sequence);
+  stats.epoch = LoadAcquire(boot_->epoch);
+  stats.segments = snapshot->parts.size();
+  stats.batches = LoadRelaxed(boot_->batches);
+  stats.bytes_dead = LoadRelaxed(boot_->dead_bytes);
+  stats.open_ms = open_ms_;
+  stats.recovered = recovered_;
+  for (uint32_t number = 1; number <= format::kParticipantsMax; ++number) {
+    if (number == self_.number) {
+      ++stats.participants;
+    } else if (LoadRelaxed(lines_[number].incarnation) != 0) {
+      Result<bool> locked = io::AnyByteLocked(lock_file_, format::kParticipantByte + number, 1);
+      if (locked.ok() && *locked) ++stats.participants;
+    }
+  }
+  uint64_t used = 0;
+  for (const Snapshot::Part& part : snapshot->parts) {
+    Result<uint64_t> log = part.segment->log_file().AllocatedBytes();
+    Result<uint64_t> blocks = part.segment->blocks_file().AllocatedBytes();
+    if (!log.ok()) return log.status();
+    if (!blocks.ok()) return blocks.status();
+    stats.bytes_log += *log;
+    stats.bytes_blocks += *blocks;
+    used += part.segment->layout().created_at_offset + uint64_t{part.slots} * part.segment->layout().embedding_stride;
+  }
+  Result<uint64_t> cache = cache_file_.AllocatedBytes();
+  if (!cache.ok()) return cache.status();
+  stats.bytes_index = *cache;
+  stats.bytes_total = stats.bytes_log + stats.bytes_blocks + stats.bytes_index;
+  const uint64_t log_used = LogTail().offset();
+  const uint64_t held = stats.bytes_log + stats.bytes_blocks;
+  stats.bytes_reserved = held > used + log_used ? held - used - log_used : 0;
+  return stats;
+}
+
+IndexInfo Store::Index() const {
+  const IndexWord word{LoadAcquire(boot_->index)};
+  return {word.cells(), LoadRelaxed(boot_->index_used), word.generation()};
+}
+
+}  // namespace thermocline::store

@@ -1,0 +1,165 @@
+#include "core/store/segment.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "core/format/blocks.h"
+
+namespace thermocline::store {
+namespace {
+
+SegmentFileName Name(SegmentNumber number, const char* suffix) {
+  SegmentFileName name;
+  std::snprintf(name.text, sizeof name.text, "%u.%s", Raw(number), suffix);
+  return name;
+}
+
+template <typename Header>
+std::span<const char> BytesOf(const Header& header) {
+  return {reinterpret_cast<const char*>(&header), sizeof header};
+}
+
+}  // namespace
+
+SegmentFileName LogFileName(SegmentNumber number) { return Name(number, "log"); }
+SegmentFileName BlocksFileName(SegmentNumber number) { return Name(number, "blocks"); }
+
+Status Segment::CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
+                            uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync) {
+  const format::BlocksHeader blocks_header = format::MakeBlocksHeader(store_id, number, slots, dimensions);
+  const format::LogHeader log_header = format::MakeLogHeader(store_id, number, log_capacity);
+
+  Result<io::File> blocks =
+      io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kCreateNew, FileRole::kBlocks);
+  if (!blocks.ok()) return blocks.status();
+  // The columns before the embeddings are backed whole: 64 bytes a slot. The embeddings follow as slots are claimed.
+  const uint64_t columns = blocks_header.statistics_offset + sizeof(format::Statistics) * blocks_header.slots;
+  THERMOCLINE_RETURN_IF_ERROR(blocks->Allocate(0, columns));
+  THERMOCLINE_RETURN_IF_ERROR(blocks->SetSize(blocks_header.file_bytes));
+  THERMOCLINE_RETURN_IF_ERROR(blocks->WriteAt(0, BytesOf(blocks_header)));
+
+  Result<io::File> log = io::File::Open(directory, LogFileName(number).text, io::File::Mode::kCreateNew, FileRole::kLog);
+  if (!log.ok()) return log.status();
+  THERMOCLINE_RETURN_IF_ERROR(log->Allocate(0, format::kHeaderBytes));
+  THERMOCLINE_RETURN_IF_ERROR(log->WriteAt(0, BytesOf(log_header)));
+  if (sync) {
+    THERMOCLINE_RETURN_IF_ERROR(blocks->Sync());
+    THERMOCLINE_RETURN_IF_ERROR(log->Sync());
+  }
+  return Status::Ok();
+}
+
+Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const format::StoreId& store_id,
+                                              const format::SegmentEntry& entry, uint32_t dimensions) {
+  auto segment = std::make_shared<Segment>();
+  const auto number = static_cast<SegmentNumber>(entry.number);
+  segment->number_ = number;
+  segment->log_capacity_ = entry.log_capacity;
+
+  Result<io::File> log = io::File::Open(directory, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
+  if (!log.ok()) return log.status();
+  segment->log_file_ = std::move(*log);
+  format::LogHeader log_bytes;
+  THERMOCLINE_RETURN_IF_ERROR(
+      segment->log_file_.ReadAt(0, {reinterpret_cast<char*>(&log_bytes), sizeof log_bytes}));
+  const auto log_header = format::DecodeLogHeader(BytesOf(log_bytes));
+  if (!log_header || !(log_header->store_id == store_id) || log_header->segment != entry.number ||
+      log_header->log_capacity != entry.log_capacity) {
+    return Status::Corrupt(FileRole::kLog, entry.number, 0);
+  }
+
+  Result<io::File> blocks =
+      io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kReadWrite, FileRole::kBlocks);
+  if (!blocks.ok()) return blocks.status();
+  segment->blocks_file_ = std::move(*blocks);
+  format::BlocksHeader blocks_bytes;
+  THERMOCLINE_RETURN_IF_ERROR(
+      segment->blocks_file_.ReadAt(0, {reinterpret_cast<char*>(&blocks_bytes), sizeof blocks_bytes}));
+  const auto layout = format::DecodeBlocksHeader(BytesOf(blocks_bytes));
+  if (!layout || !(layout->store_id == store_id) || layout->segment != entry.number ||
+      layout->slots != format::RoundUp(entry.slots, 64) || layout->dimensions != dimensions) {
+    return Status::Corrupt(FileRole::kBlocks, entry.number, 0);
+  }
+  segment->layout_ = *layout;
+  // The columns that are read by slot number alone must be there; the embeddings are checked by Covers.
+  Result<uint64_t> blocks_size = segment->blocks_file_.Size();
+  if (!blocks_size.ok()) return blocks_size.status();
+  if (*blocks_size < layout->embedding_offset) return Status::Corrupt(FileRole::kBlocks, entry.number, *blocks_size);
+  segment->blocks_bytes_.store(*blocks_size, std::memory_order_relaxed);
+
+  Result<io::Mapping> log_map =
+      io::Mapping::Map(segment->log_file_, 0, entry.log_capacity, io::Mapping::Kind::kShared);
+  if (!log_map.ok()) return log_map.status();
+  segment->log_map_ = std::move(*log_map);
+  Result<io::Mapping> blocks_map =
+      io::Mapping::Map(segment->blocks_file_, 0, layout->file_bytes, io::Mapping::Kind::kShared);
+  if (!blocks_map.ok()) return blocks_map.status();
+  segment->blocks_map_ = std::move(*blocks_map);
+  return segment;
+}
+
+std::span<const char> Segment::LogBytes(uint64_t offset, uint64_t wanted) const {
+  uint64_t end = log_bytes_.load(std::memory_order_relaxed);
+  if (offset + wanted > end) {
+    Result<uint64_t> size = log_file_.Size();
+    if (!size.ok()) return {};
+    end = *size < log_capacity_ ? *size : log_capacity_;
+    log_bytes_.store(end, std::memory_order_relaxed);
+    if (offset >= end) return {};
+  }
+  return {log_map_.data() + offset, end - offset};
+}
+
+bool Segment::Covers(Slot slot) const {
+  if (Raw(slot) >= layout_.slots) return false;
+  const uint64_t end = BlocksBytesFor(Raw(slot) + 1);
+  if (end <= blocks_bytes_.load(std::memory_order_relaxed)) return true;
+  Result<uint64_t> size = blocks_file_.Size();
+  if (!size.ok()) return false;
+  blocks_bytes_.store(*size, std::memory_order_relaxed);
+  return end <= *size;
+}
+
+uint64_t Segment::CoveredSlots() const {
+  Result<uint64_t> size = blocks_file_.Size();
+  if (!size.ok() || *size < layout_.embedding_offset) return 0;
+  return std::min<uint64_t>((*size - layout_.embedding_offset) / layout_.embedding_stride, layout_.slots);
+}
+
+Status Segment::BackSlots(uint32_t from, uint32_t to) {
+  Result<uint64_t> size = blocks_file_.Size();
+  if (!size.ok()) return size.status();
+  // A clean close cut the file after its last slot; from now on it has its full length again, as holes.
+  if (*size < layout_.file_bytes) THERMOCLINE_RETURN_IF_ERROR(blocks_file_.SetSize(layout_.file_bytes));
+  blocks_bytes_.store(layout_.file_bytes, std::memory_order_relaxed);
+  const uint64_t begin = BlocksBytesFor(from);
+  const uint64_t length = BlocksBytesFor(to) - begin;
+  THERMOCLINE_RETURN_IF_ERROR(blocks_file_.Allocate(begin, length));
+  blocks_map_.Populate(begin, length);
+  return Status::Ok();
+}
+
+Status Segment::BackLog(uint64_t from, uint64_t to) {
+  THERMOCLINE_RETURN_IF_ERROR(log_file_.Allocate(from, to - from));
+  log_map_.Populate(from, to - from);
+  return Status::Ok();
+}
+
+void Segment::ClearRebuiltColumns() {
+  // born, died and record lie side by side.
+  std::memset(blocks_map_.data() + layout_.born_offset, 0, layout_.created_at_offset - layout_.born_offset);
+}
+
+const float* Segment::PrivateEmbeddings() {
+  const std::lock_guard<std::mutex> guard(private_mutex_);
+  if (!private_map_.mapped()) {
+    Result<io::Mapping> map =
+        io::Mapping::Map(blocks_file_, 0, layout_.file_bytes, io::Mapping::Kind::kPrivate);
+    if (!map.ok()) return nullptr;
+    private_map_ = std::move(*map);
+  }
+  return reinterpret_cast<const float*>(private_map_.data() + layout_.embedding_offset);
+}
+
+}  // namespace thermocline::store

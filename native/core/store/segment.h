@@ -1,0 +1,102 @@
+// One mapped segment: its log and its columns.
+//
+// Not here: which segments exist (store.h) and what a frame means (log_reader.h).
+// Thread rule: mapped once, then shared by all threads of the process; mappings never move. What lies beyond the
+// file's end is never touched: every access goes through LogBytes or Covers.
+// Invariant: bytes below the tail of a log and blocks of committed records never change (R2), so plain reads of them
+// are race-free once the tail, `applied` or an index cell was read with acquire.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "core/base/atomic.h"
+#include "core/base/ids.h"
+#include "core/base/status.h"
+#include "core/format/layout.h"
+#include "core/io/file.h"
+#include "core/io/mapping.h"
+
+namespace thermocline::store {
+
+class Segment : public std::enable_shared_from_this<Segment> {
+ public:
+  /// Creates both files, headers written and synced if `sync`. Files of an interrupted creation are replaced.
+  static Status CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
+                            uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync);
+  /// Maps the files of an existing segment. Anything that is not as `entry` says is kCorrupt.
+  static Result<std::shared_ptr<Segment>> Map(const io::File& directory, const format::StoreId& store_id,
+                                              const format::SegmentEntry& entry, uint32_t dimensions);
+
+  SegmentNumber number() const { return number_; }
+  uint32_t slots() const { return layout_.slots; }
+  uint64_t log_capacity() const { return log_capacity_; }
+  const format::BlocksHeader& layout() const { return layout_; }
+  const io::File& log_file() const { return log_file_; }
+  const io::File& blocks_file() const { return blocks_file_; }
+
+  /// The log from `offset` to the end of what is known to be backed; empty when the offset is not there. Asks the file
+  /// again when fewer than `wanted` bytes are known there.
+  std::span<const char> LogBytes(uint64_t offset, uint64_t wanted) const;
+  /// The log for writing. The caller holds the write lock and knows from BootWords::log_ready what is backed.
+  char* log_data() { return log_map_.data(); }
+
+  /// Whether the slot's block is backed: false for bytes from a file that name a slot beyond it.
+  bool Covers(Slot slot) const;
+  /// Slots that the file is long enough for; past the last claimed one it holds zeros.
+  uint64_t CoveredSlots() const;
+  uint64_t& born(Slot slot) const { return Word(layout_.born_offset, slot); }
+  uint64_t& died(Slot slot) const { return Word(layout_.died_offset, slot); }
+  uint64_t& record(Slot slot) const { return Word(layout_.record_offset, slot); }
+  uint64_t& created_at(Slot slot) const { return Word(layout_.created_at_offset, slot); }
+  uint64_t& confidence(Slot slot) const { return Word(layout_.confidence_offset, slot); }
+  format::Statistics& statistics(Slot slot) const {
+    return reinterpret_cast<format::Statistics*>(blocks_map_.data() + layout_.statistics_offset)[Raw(slot)];
+  }
+  float* embedding(Slot slot) const {
+    return reinterpret_cast<float*>(blocks_map_.data() + layout_.embedding_offset +
+                                    layout_.embedding_stride * Raw(slot));
+  }
+
+  /// Backs slots [from, to) by the disk and gives this process writable pages for them.
+  Status BackSlots(uint32_t from, uint32_t to);
+  /// Backs log bytes [from, to).
+  Status BackLog(uint64_t from, uint64_t to);
+  /// Empties the three columns that are rebuilt with the cache.
+  void ClearRebuiltColumns();
+
+  /// The embedding column of the first `slots` slots over a private mapping: stores there reach nobody. nullptr when
+  /// it cannot be mapped. Lives as long as the segment.
+  const float* PrivateEmbeddings();
+
+  uint64_t BlocksBytesFor(uint32_t slots) const { return layout_.embedding_offset + layout_.embedding_stride * slots; }
+
+ private:
+  uint64_t& Word(uint64_t column, Slot slot) const {
+    return reinterpret_cast<uint64_t*>(blocks_map_.data() + column)[Raw(slot)];
+  }
+
+  SegmentNumber number_{};
+  format::BlocksHeader layout_{};
+  uint64_t log_capacity_ = 0;
+  io::File log_file_;
+  io::File blocks_file_;
+  io::Mapping log_map_;
+  io::Mapping blocks_map_;
+  mutable std::atomic<uint64_t> log_bytes_{0};
+  mutable std::atomic<uint64_t> blocks_bytes_{0};
+  std::mutex private_mutex_;
+  io::Mapping private_map_;
+};
+
+/// "<n>.log", "<n>.blocks".
+struct SegmentFileName {
+  char text[24];
+};
+SegmentFileName LogFileName(SegmentNumber number);
+SegmentFileName BlocksFileName(SegmentNumber number);
+
+}  // namespace thermocline::store

@@ -1,0 +1,59 @@
+// Mapped segments by number, found without a lock.
+//
+// Two levels, because numbers are never reused: a store that was rewritten for years has large ones, and few.
+// Thread rule: Get from anywhere; Put and Clear by one thread at a time (Store::map_mutex_).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "core/store/segment.h"
+
+namespace thermocline::store {
+
+class SegmentTable {
+ public:
+  /// nullptr when the segment is not mapped.
+  Segment* Get(SegmentNumber number) const {
+    const uint32_t raw = Raw(number);
+    if (raw >= kChunks * kChunkSize) return nullptr;
+    const Chunk* chunk = chunks_[raw / kChunkSize].load(std::memory_order_acquire);  // pairs with the release in Put
+    return chunk == nullptr ? nullptr : (*chunk)[raw % kChunkSize].load(std::memory_order_acquire);
+  }
+
+  /// False when the number is beyond what the table can hold.
+  bool Put(std::shared_ptr<Segment> segment) {
+    const uint32_t raw = Raw(segment->number());
+    if (raw >= kChunks * kChunkSize) return false;
+    Chunk* chunk = chunks_[raw / kChunkSize].load(std::memory_order_relaxed);
+    if (chunk == nullptr) {
+      owned_chunks_.push_back(std::make_unique<Chunk>());
+      chunk = owned_chunks_.back().get();
+      chunks_[raw / kChunkSize].store(chunk, std::memory_order_release);
+    }
+    (*chunk)[raw % kChunkSize].store(segment.get(), std::memory_order_release);  // pairs with the acquire in Get
+    owned_.push_back(std::move(segment));
+    return true;
+  }
+
+  const std::vector<std::shared_ptr<Segment>>& owned() const { return owned_; }
+
+  void Clear() {
+    for (auto& chunk : chunks_) chunk.store(nullptr, std::memory_order_release);
+    owned_chunks_.clear();
+    owned_.clear();
+  }
+
+ private:
+  static constexpr uint32_t kChunks = 4096;
+  static constexpr uint32_t kChunkSize = 1024;
+  using Chunk = std::array<std::atomic<Segment*>, kChunkSize>;
+
+  std::array<std::atomic<Chunk*>, kChunks> chunks_{};
+  std::vector<std::unique_ptr<Chunk>> owned_chunks_;
+  std::vector<std::shared_ptr<Segment>> owned_;
+};
+
+}  // namespace thermocline::store

@@ -1,0 +1,300 @@
+// A store: one directory, mapped once per process and shared by all its threads.
+//
+// The protocol is argued in docs/architecture.md and design rules R1-R17. In one paragraph: a writer claims slots by
+// fetch_add, fills their blocks without a lock, then under the write lock appends one frame to the log, moves `tail`
+// (the commit), applies the frame to index and columns, and moves `applied` (which makes it visible). A reader takes
+// no lock: it reads what the index names and steps back along `previous` while a record is above `applied`.
+//
+// This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
+// (claims, growth, helper thread), commit.cc (writing), read.cc (reading), recovery.cc (rebuilding the cache),
+// durability.cc (flush, clean close), verify.cc.
+//
+// Thread rule: every public member may be called from any thread unless it says otherwise.
+// Lock order (R17): gate, growth, write; the mutexes of this process are leaves, but for flush_mutex_, which is taken
+// before growth.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "core/base/ids.h"
+#include "core/base/status.h"
+#include "core/format/frame.h"
+#include "core/format/meta.h"
+#include "core/io/file.h"
+#include "core/io/mapping.h"
+#include "core/io/system.h"
+#include "core/store/batch.h"
+#include "core/store/memory_index.h"
+#include "core/store/participant.h"
+#include "core/store/segment_table.h"
+#include "core/store/snapshot.h"
+
+namespace thermocline::store {
+
+enum class Durability : uint8_t { kNone = 0, kFlush = 1, kCommit = 2 };
+
+struct OpenOptions {
+  uint32_t dimensions = 0;              // 0: not given
+  std::optional<format::Metric> metric;
+  Durability durability = Durability::kFlush;
+  bool create = true;
+  bool read_only = false;
+  uint64_t expected_records = 0;
+  uint64_t lock_timeout_us = 5000000;
+  bool allow_network_file_system = false;
+};
+
+/// Where a memory's newest visible record is.
+struct MemoryRef {
+  Segment* segment = nullptr;
+  uint64_t log_offset = 0;
+  format::RecordView record{};
+};
+
+struct StoreStats {
+  uint64_t memories = 0, sequence = 0, durable_sequence = 0, epoch = 0, participants = 0, segments = 0;
+  uint64_t bytes_total = 0, bytes_blocks = 0, bytes_log = 0, bytes_index = 0, bytes_dead = 0, bytes_reserved = 0;
+  uint64_t batches = 0;
+  double open_ms = 0;
+  bool recovered = false;
+};
+
+struct Problem {
+  ErrorCode code = ErrorCode::kCorrupt;
+  std::string file;
+  uint64_t offset = 0;
+  std::string id;
+};
+
+struct VerifyReport {
+  uint64_t memories = 0;
+  std::vector<Problem> problems;
+};
+
+struct LogRecord {
+  Sequence sequence = 0;
+  format::RecordKind kind{};
+  std::string id;
+  Position position;
+  uint32_t length = 0;
+};
+
+/// Numbers that a reader of the memory index may want.
+struct IndexInfo {
+  uint64_t cells, used;
+  uint32_t generation;
+};
+
+class Store final : private IdMatcher {
+ public:
+  /// Opens or creates; within one process one directory is one Store (registry.h decides that).
+  static Result<std::shared_ptr<Store>> Open(const std::string& path, const OpenOptions& options);
+  /// The last handle of this process goes: flushes and leaves. Nobody else may be inside. Idempotent.
+  Status Close();
+  ~Store() override;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// kDimension or kMismatch when the options ask for another store than this one.
+  Status CheckOpenOptions(const OpenOptions& options) const;
+  /// A handle that asks for more durability than those before it.
+  void RaiseDurability(Durability durability);
+
+  Result<io::FileIdentity> DirectoryIdentity() const { return directory_.Identity(); }
+
+  uint32_t dimensions() const { return dimensions_; }
+  format::Metric metric() const { return metric_; }
+  HashKey hash_key() const { return hash_key_; }
+  const format::Salt& salt() const { return salt_; }
+
+  // Reading (read.cc). No locks.
+  /// nullopt: absent. kCorrupt when what the index names is no record.
+  Result<std::optional<MemoryRef>> Find(std::string_view id);
+  /// The record at a place that a snapshot or a look-up gave. kCorrupt otherwise.
+  Result<MemoryRef> ReadAt(Position position);
+  /// Block numbers of a record are trusted by nobody before this: whether its slot is there.
+  static bool HasBlock(const MemoryRef& memory) { return memory.segment->Covers(memory.record.slot()); }
+  /// The mapped segment, kept by the caller beyond the store's life: its private mapping serves views.
+  Result<std::shared_ptr<Segment>> ShareSegment(SegmentNumber number);
+  Result<bool> Touch(std::string_view id, std::optional<double> activation, double now);
+  Result<Snapshot> TakeSnapshot();
+  Sequence sequence() const { return LoadAcquire(boot_->applied); }
+  uint64_t size() const { return LoadAcquire(boot_->size); }
+  Result<StoreStats> Stats();
+  /// Records with sequence > since, at most `max`.
+  Result<std::vector<LogRecord>> Changes(Sequence since, size_t max);
+  IndexInfo Index() const;
+  Position LogTail() const { return Position(LoadAcquire(boot_->tail)); }
+
+  // Writing (commit.cc). The batch keeps its operations; the caller clears it.
+  /// Commits all operations as one frame, or nothing. Returns the last sequence, the store's when nothing took effect.
+  Result<Sequence> Commit(Batch& batch, uint64_t lock_timeout_us);
+
+  // Durability (durability.cc).
+  Status Flush(uint64_t lock_timeout_us);
+
+  Result<VerifyReport> Verify(const std::atomic<bool>& cancel);
+
+  // Waiting for commits (wait.cc).
+  /// Calls back once, on a thread of the store, when applied > sequence. Returns a token.
+  uint64_t NotifyAbove(Sequence sequence, std::function<void()> callback);
+  /// After it returns the callback is neither running nor called any more.
+  void CancelNotify(uint64_t token);
+
+  /// Creates what the next writes will need; the helper's work, public for tests.
+  void MakeSpaceAhead();
+  /// Test hook: makes a larger index generation beside the present one and publishes it.
+  Status GrowIndex(uint64_t entries_min);
+
+ private:
+  // How long a close waits for the gate and the locks before it leaves without a clean marker.
+  static constexpr uint64_t kCloseGateMicroseconds = 10000000;
+
+  struct ClaimedSlots {
+    Segment* segment;
+    uint32_t first;
+  };
+  struct Plan;
+  class WriteGuard;
+
+  Store() = default;
+
+  // open.cc
+  Status OpenDirectory(const std::string& path, const OpenOptions& options);
+  Status CreateStore(const OpenOptions& options);
+  static Status CheckAgainst(const format::Meta& meta, const OpenOptions& options);
+  Status StartSession(bool* first_opener);
+  Status OpenCache(bool first_opener, bool created);
+  Status MapCache();
+  bool CacheIsWhole(bool same_boot);
+  Status WriteCacheHeader(const io::BootIdentity& boot);
+  void StopHelper();
+  void RemoveUnlisted();
+
+  // meta_file.cc
+  Status WriteMeta(format::Meta meta, bool sync);
+  Result<std::shared_ptr<const format::Meta>> ReadMeta() const;
+  std::shared_ptr<const format::Meta> List();
+  Result<std::shared_ptr<const format::Meta>> CurrentList();
+  Result<Segment*> GetSegment(SegmentNumber number);
+  /// Fills log_end of the entries before `tail`'s segment. Growth lock held, or alone.
+  void FillLogEnds(format::Meta& meta, Position tail);
+
+  // space.cc
+  Result<ClaimedSlots> Claim(uint32_t count, uint64_t timeout_us);
+  Status Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us);
+  Result<uint32_t> CreateNextSegment(uint32_t slots_min, uint64_t log_bytes_min);
+  Status BackSlotsUpTo(Segment& segment, uint32_t slots, bool ahead);
+  Status BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead);
+  Status EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us);
+  Status EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us);
+  Status EnsureIndex(uint64_t more, uint64_t timeout_us);
+  Status GrowIndexLocked(uint64_t entries_min);
+  Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up);
+  Status LockGrowth(uint64_t timeout_us);
+  void RunHelper();
+  void WakeHelper();
+
+  // commit.cc
+  Status PrepareOperations(Batch& batch, const ClaimedSlots& claimed);
+  void FillBlock(Segment& segment, const Operation& operation) const;
+  Status CopyEmbedding(Operation& operation, Segment& segment, const MemoryRef& from, bool check);
+  Status PlanFrame(Batch& batch, Plan& plan);
+  Status PlanOperation(Batch& batch, Operation& operation, Plan& plan);
+  void WriteFrame(Batch& batch, Plan& plan);
+  void ApplyPlanned(Batch& batch, const Plan& plan);
+  Status LockWrite(uint64_t timeout_us);
+  Status Repair();
+  Status RepairUpTo(Position at, uint64_t end);
+  /// R4: stores what the frame names, nothing else, so twice is as once.
+  Status ApplyFrame(Segment& segment, Position position, const format::FrameHeader& header);
+  void WakeFollowers();
+  Status SessionWritable(uint64_t timeout_us);
+
+  // recovery.cc
+  struct FoundFrame;
+  class Rebuilder;
+  Status Rebuild(const io::BootIdentity& boot, bool created);
+  // durability.cc
+  Status Poison(const Status& cause);
+  Status SyncSegments(const format::Meta& list, Position from, Position to);
+  Status CloseClean(bool sync);
+  void TrimFiles(const format::Meta& meta);
+  Status WriteCleanMarker();
+
+  // wait.cc
+  void RunWaiter();
+  void StopWaiter();
+
+  // IdMatcher. An unreadable record matches: its hash of 64 bits did, and whoever reads it next reports it.
+  bool Matches(Position position, std::string_view id) const override;
+  IndexTable Table() const { return TableOf(IndexWord{LoadAcquire(boot_->index)}); }
+  IndexTable TableOf(IndexWord word) const {
+    return IndexTable(reinterpret_cast<format::IndexCell*>(cache_map_.data() + word.offset()), word.cells());
+  }
+  bool Syncs() const { return durability_.load(std::memory_order_relaxed) != Durability::kNone; }
+
+  io::File directory_;
+  io::File lock_file_;
+  io::File cache_file_;
+  io::Mapping lock_map_;
+  io::Mapping cache_map_;
+  format::SessionWords* session_ = nullptr;
+  format::ParticipantLine* lines_ = nullptr;
+  format::BootWords* boot_ = nullptr;
+  Participant self_;
+  bool joined_ = false;
+  std::optional<SharedLock> write_lock_;
+  std::optional<SharedLock> growth_lock_;
+
+  uint32_t dimensions_ = 0;
+  format::Metric metric_{};
+  format::Salt salt_{};
+  format::StoreId store_id_{};
+  HashKey hash_key_{};
+  std::atomic<Durability> durability_{Durability::kFlush};
+  std::atomic<bool> structure_unsynced_{false};  // segments were made without a sync
+  uint64_t expected_records_ = 0;
+  double open_ms_ = 0;
+  bool recovered_ = false;
+  bool closed_ = false;
+
+  std::mutex list_mutex_;
+  std::shared_ptr<const format::Meta> list_;
+  std::atomic<uint32_t> newest_listed_{0};  // number of the last segment of list_
+  std::mutex map_mutex_;
+  SegmentTable table_;
+
+  std::mutex flush_mutex_;
+
+  std::thread helper_;
+  std::mutex helper_mutex_;
+  std::condition_variable helper_wake_;
+  bool helper_stop_ = false;
+  bool helper_asked_ = false;
+  std::atomic<bool> helper_pending_{false};
+  std::atomic<bool> helper_started_{false};
+
+  struct Waiter {
+    uint64_t token;
+    Sequence sequence;
+    std::function<void()> callback;
+  };
+  std::thread waiter_;
+  std::mutex waiter_mutex_;
+  std::condition_variable waiter_wake_;
+  std::vector<Waiter> waiters_;
+  uint64_t next_token_ = 1;
+  std::atomic<bool> waiter_stop_{false};
+};
+
+}  // namespace thermocline::store

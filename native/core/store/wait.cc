@@ -1,0 +1,86 @@
+// Threads that follow the store: one waiter thread a process sleeps on the shared wake word.
+//
+// A writer pays one load when nobody follows. Pairing: the waiter counts itself in `followers`, then looks at
+// `applied`; the writer moves `applied`, then looks at `followers`, with a full fence between (WakeFollowers). So one
+// of the two sees the other.
+
+#include <algorithm>
+#include <utility>
+
+#include "core/io/system.h"
+#include "core/store/store.h"
+
+namespace thermocline::store {
+namespace {
+
+constexpr uint64_t kWaitMicroseconds = 1000000;
+
+}  // namespace
+
+uint64_t Store::NotifyAbove(Sequence sequence, std::function<void()> callback) {
+  const std::lock_guard<std::mutex> guard(waiter_mutex_);
+  const uint64_t token = next_token_++;
+  waiters_.push_back({token, sequence, std::move(callback)});
+  if (!waiter_.joinable()) {
+    waiter_ = std::thread([this] { RunWaiter(); });
+  } else {
+    waiter_wake_.notify_one();
+    FetchAdd(session_->wake, 1u);
+    io::FutexWake(session_->wake, 0x7FFFFFFFu);
+  }
+  return token;
+}
+
+void Store::CancelNotify(uint64_t token) {
+  const std::lock_guard<std::mutex> guard(waiter_mutex_);
+  std::erase_if(waiters_, [token](const Waiter& waiter) { return waiter.token == token; });
+}
+
+void Store::RunWaiter() {
+  for (;;) {
+    {
+      std::unique_lock<std::mutex> guard(waiter_mutex_);
+      waiter_wake_.wait(guard, [this] { return !waiters_.empty() || waiter_stop_.load(); });
+    }
+    if (waiter_stop_.load()) return;
+    FetchAdd(session_->followers, 1u);
+    for (;;) {
+      const uint32_t wake = LoadAcquire(session_->wake);
+      bool idle = false;
+      {
+        const std::lock_guard<std::mutex> guard(waiter_mutex_);
+        const Sequence applied = sequence();
+        // Called under the mutex, so that CancelNotify can promise; the callbacks only queue work elsewhere.
+        for (Waiter& waiter : waiters_) {
+          if (applied > waiter.sequence) std::exchange(waiter.callback, nullptr)();
+        }
+        std::erase_if(waiters_, [](const Waiter& waiter) { return waiter.callback == nullptr; });
+        idle = waiters_.empty();
+      }
+      if (idle || waiter_stop_.load()) break;
+      io::FutexWait(session_->wake, wake, kWaitMicroseconds);
+    }
+    FetchAdd(session_->followers, ~0u);
+  }
+}
+
+void Store::StopWaiter() {
+  if (!waiter_.joinable()) return;
+  {
+    const std::lock_guard<std::mutex> guard(waiter_mutex_);
+    waiter_stop_.store(true);
+    waiter_wake_.notify_one();
+  }
+  FetchAdd(session_->wake, 1u);
+  io::FutexWake(session_->wake, 0x7FFFFFFFu);
+  waiter_.join();
+}
+
+void Store::WakeFollowers() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (LoadRelaxed(session_->followers) == 0) return;
+  FetchAdd(session_->wake, 1u);
+  io::FutexWake(session_->wake, 0x7FFFFFFFu);
+}
+
+}  // namespace thermocline::store

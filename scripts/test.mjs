@@ -1,0 +1,22 @@
+// npm test [-- arguments for vitest]: installs and builds what is missing, then every check, then the counts.
+//
+// Needs Node, a C++ compiler, Python and make; a check that needs more says `not run here: <name>`.
+
+import { biome, clangFormat, layers, nativeTests, runChecks, typesOfTests, vitest } from './checks.mjs'
+import { runAsProgram } from './run.mjs'
+import { setup } from './setup.mjs'
+
+async function main() {
+  await setup()
+  const extra = process.argv.slice(2)
+  await runChecks([
+    ['biome', biome],
+    ['clang-format', clangFormat],
+    ['lint-layers', layers],
+    ['types of the tests', typesOfTests],
+    ['native tests', nativeTests],
+    ['vitest', () => vitest({ extra })],
+  ])
+}
+
+runAsProgram(import.meta.url, main)

@@ -1,0 +1,35 @@
+// The package: opening a store, its errors and its types.
+
+import { notSupported } from './errors'
+import { checkPath } from './options'
+import type { Store } from './store'
+import type { OpenOptions, SalvageResult } from './types'
+import { openWarmTier } from './warm/warm-tier'
+
+export { type CodedError, type ErrorDetails, type ErrorFacts, isThermoclineError, ThermoclineError } from './errors'
+export type { Store } from './store'
+export type * from './types'
+
+/**
+ * Opens the store in a directory, or creates it there; synchronous.
+ *
+ * `path`: a directory, absolute or relative to the working directory. `options`: `dimensions` is needed to create.
+ * The store belongs to the calling worker thread; every worker and process may open the same directory.
+ * Errors: MISMATCH (another metric), VERSION, NOT_FOUND, NOT_A_STORE, READ_ONLY, NETWORK_FS, BUSY, IO, FULL,
+ * CORRUPT, DIMENSION, ARGUMENT. Cost: milliseconds at any size after a clean close; else the cache is rebuilt from
+ * the log first. Since 0.1.0.
+ */
+export function open(path: string, options?: OpenOptions): Store {
+  return openWarmTier(path, options)
+}
+
+/**
+ * Writes what can be read of a damaged store into a new one. NOT_SUPPORTED in this version.
+ *
+ * `from`: the damaged store, left as it is. `to`: absent or empty. Since 0.1.0.
+ */
+export async function salvage(from: string, to: string): Promise<SalvageResult> {
+  checkPath(from, 'from')
+  checkPath(to, 'to')
+  throw notSupported('salvage')
+}

@@ -1,0 +1,212 @@
+// The only typed doorway to the addon: what it exports, where its binary is found.
+//
+// Not here: any decision. Types of values are checked by the callers in this folder before they
+// cross, because the addon trusts them; bytes, ranges and finiteness are checked by the core.
+//
+// Numbers cross in one shared Float64Array per handle (`numbers`), at the places that
+// `addon.numberAt` names, because a call with one fixed array costs less than boxed results.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Places of a value in `NativeStore.numbers`, queried from the addon so that no side retypes them. */
+export interface NumberAt {
+  /** in and out */
+  readonly confidence: number
+  readonly createdAt: number
+  readonly activation: number
+  readonly lastAccess: number
+  readonly recallCount: number
+  /** in: the sequence the memory must have, or -1 for any */
+  readonly ifSequence: number
+  /** out */
+  readonly sequence: number
+  /** out: 1 when there is an embedding, else 0 */
+  readonly hasEmbedding: number
+  /** out: the record's place */
+  readonly segment: number
+  readonly slot: number
+  readonly logOffset: number
+  readonly logLength: number
+  /** in: element of the current slab at which a read puts the embedding */
+  readonly slabOffset: number
+  /** out of batchCommit: operations that took effect */
+  readonly applied: number
+}
+
+/** One error of the core's list (`errors.def`). */
+export interface NativeErrorKind {
+  readonly code: string
+  readonly kind: 'type' | 'range' | 'store'
+  readonly retryable: boolean
+}
+
+/** Makes the JavaScript error that the addon throws or rejects with. `index` is into `addon.errors`. */
+export type MakeError = (index: number, message: string, details: Record<string, number>) => Error
+
+export interface NativeOpenOptions {
+  /** 0: not given */
+  dimensions: number
+  /** 0 cosine, 1 dot, 2 l2, -1 not given */
+  metric: number
+  /** 0 none, 1 flush, 2 commit */
+  durability: number
+  create: boolean
+  readOnly: boolean
+  expectedRecords: number
+  lockTimeout: number
+  allowNetworkFileSystem: boolean
+}
+
+export interface Addon {
+  readonly errors: readonly NativeErrorKind[]
+  readonly numberAt: NumberAt
+  readonly limits: {
+    readonly dimensionsMax: number
+    readonly idBytesMax: number
+    readonly contentBytesMax: number
+    readonly metadataBytesMax: number
+  }
+  /** Name of the instruction set that the distance kernels use here, such as `skylake`. */
+  readonly kernel: string
+  /** Once per environment, before anything else: how the addon makes the errors it throws. */
+  setErrorFactory(makeError: MakeError): void
+  open(path: string, options: NativeOpenOptions): NativeStore
+}
+
+/** Strings of a read: `[content, metadata JSON or undefined, id]`. */
+export type ReadStrings = [content: string | null, metadata: string | undefined, id: string]
+
+export interface NativeStats {
+  memories: number
+  dimensions: number
+  metric: number
+  sequence: number
+  durableSequence: number
+  epoch: number
+  participants: number
+  segments: number
+  bytesTotal: number
+  bytesBlocks: number
+  bytesLog: number
+  bytesIndex: number
+  bytesDead: number
+  bytesReserved: number
+  batches: number
+  openMs: number
+  recovered: boolean
+}
+
+export interface NativeProblem {
+  /** index into `addon.errors` */
+  code: number
+  file: string
+  offset: number
+  id?: string
+}
+
+export interface NativeCursor {
+  /** Reads the next memory of the snapshot as `get` does, id included. False at the end. */
+  next(strings: ReadStrings): boolean
+  /** Gives the snapshot back early. Idempotent. */
+  close(): void
+}
+
+export interface NativeLogRecord {
+  sequence: number
+  /** 1 put, 2 update, 3 delete */
+  kind: number
+  id: string
+  segment: number
+  offset: number
+  length: number
+}
+
+/**
+ * One handle on a store, of one JavaScript environment. Every method throws THERMOCLINE_CLOSED after `close`.
+ * The functions are own properties bound to the handle: call them as `native.get(...)` and do not keep them alone.
+ */
+export interface NativeStore {
+  readonly dimensions: number
+  readonly metric: number
+  readonly numbers: Float64Array
+
+  /** Reads `confidence`, `createdAt`, `activation`, `lastAccess`, `recallCount`, `ifSequence` from `numbers`. Returns the sequence. */
+  put(id: string, embedding: Float32Array | null, content: string | null, metadata: string | undefined): number
+  /** `content`: undefined leaves it. `metadata`: undefined leaves it. NaN in numbers[confidence] leaves it. Uses ifSequence. */
+  update(id: string, content: string | null | undefined, metadata: string | undefined): boolean
+  /** Uses ifSequence. */
+  delete(id: string): boolean
+
+  /** Staging of one frame: same inputs as above, without ifSequence. Each returns the bytes staged so far (embeddings included). */
+  batchPut(id: string, embedding: Float32Array | null, content: string | null, metadata: string | undefined): number
+  batchUpdate(id: string, content: string | null | undefined, metadata: string | undefined): number
+  batchDelete(id: string): number
+  /** Commits what was staged as one frame, all or nothing; returns the last sequence (the store's, if nothing took effect). The stage is empty afterwards, also when it throws. */
+  batchCommit(): number
+  /** Drops what was staged. */
+  batchReset(): void
+
+  /** The array into which reads copy embeddings, at numbers[slabOffset], which must leave `dimensions` elements of room. */
+  setSlab(slab: Float32Array): void
+  /** False when absent. Fills `numbers`, `strings` and the slab. strings[1] is undefined for `{}`. Does not set the id. */
+  get(id: string, strings: ReadStrings): boolean
+  has(id: string): boolean
+  /** As get, but fills `numbers` only (segment, slot and logOffset included). */
+  locate(id: string): boolean
+  /** Reads the record at a place that this handle gave out (search, cursor, locate), id included. */
+  readAt(segment: number, logOffset: number, strings: ReadStrings): void
+  /** As readAt without the embedding and the numbers: for views. */
+  stringsAt(segment: number, logOffset: number, strings: ReadStrings): void
+  /** The embedding column of a segment as an external buffer over a private mapping: element slot * dimensions onwards. The same object for the same segment. Detached by close. */
+  segmentEmbeddings(segment: number): ArrayBuffer
+  /** activation NaN: unchanged. False when absent. */
+  touch(id: string, activation: number): boolean
+
+  sequence(): number
+  size(): number
+  stats(): NativeStats
+
+  /** Hits of a snapshot as [score, segment, logOffset] triples, best first. minScore NaN: none. */
+  searchSync(query: Float32Array, limit: number, minScore: number): Float64Array
+  /** The same on the thread pool; `token` names it for searchCancel. Rejects with _CLOSED or _ABORTED when cancelled. */
+  search(query: Float32Array, limit: number, minScore: number, token: number): Promise<Float64Array>
+  searchCancel(token: number): void
+
+  /** A cursor over a snapshot in commit order, memories whose sequence is above `since`. */
+  entries(since: number): NativeCursor
+
+  /** Log records with sequence > since, at most `max`, up to what is applied. Throws _CHANGES_GONE. */
+  changes(since: number, max: number): NativeLogRecord[]
+  /** Calls back once, when applied > sequence or the handle closes. Returns a token for changesCancel. Keeps the event loop alive while it waits. */
+  changesWait(sequence: number, callback: () => void): number
+  /** The callback of that token is not called any more. */
+  changesCancel(token: number): void
+
+  flush(): Promise<void>
+  verify(): Promise<{ memories: number; problems: NativeProblem[] }>
+
+  /** Memory index as it is now: `cells` of the table, `used` of them, `generation` counted from 1. */
+  indexInfo(): { cells: number; used: number; generation: number }
+  /** Tail of the content log. */
+  logTail(): { segment: number; offset: number; sequence: number }
+
+  /** Idempotent. Views lose their buffers; running work is cancelled, a running flush completes. */
+  close(): void
+}
+
+function findAddon(): string {
+  const override = process.env.THERMOCLINE_ADDON // tests load a build with a planted bug
+  if (override !== undefined && override !== '') return override
+  const root = join(__dirname, '..')
+  const places = [
+    join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'thermocline.node'),
+    join(root, 'build', 'Release', 'thermocline.node'),
+  ]
+  for (const place of places) if (existsSync(place)) return place
+  throw new Error(
+    `thermocline: no native binary for ${process.platform}-${process.arch}; run \`npm run build\` in ${root} (needs a C++20 compiler, Python and make)`,
+  )
+}
+
+export const addon: Addon = require(findAddon()) as Addon

@@ -1,0 +1,164 @@
+// The contract of an open store, method by method.
+//
+// Not here: how. `warm/warm-tier.ts` implements it over the native core.
+//
+// Threads: one Store belongs to the worker thread that opened it; every worker and process may open the same
+// directory, and they see each other's commits at once. Errors: codes stand after `THERMOCLINE_`; besides those
+// named, every method throws CLOSED after `close`, CORRUPT where stored bytes fail their check, ARGUMENT for
+// arguments of a wrong type or range; every write also READ_ONLY, FULL, IO, POISONED and BUSY.
+// Durability: unless it says otherwise a write survives the end of the process when it returns, and a power cut
+// once a later `flush` resolved (at once with `durability: 'commit'`).
+
+import type {
+  BackupResult,
+  Change,
+  ChangesOptions,
+  CompactOptions,
+  CompactResult,
+  ConditionOptions,
+  EntriesOptions,
+  Hit,
+  Location,
+  Memory,
+  MemoryInput,
+  MemoryPatch,
+  MemoryView,
+  Operation,
+  PutManyOptions,
+  PutManyResult,
+  SearchOptions,
+  StoreStats,
+  TouchOptions,
+  Vector,
+  VerifyResult,
+  WriteResult,
+} from './types'
+
+/** An open store. Get one from `open`. */
+export interface Store {
+  /**
+   * Writes a memory, replacing everything under its id, and returns its sequence. It is visible to every reader,
+   * searches included, when `put` returns.
+   *
+   * Everything is copied. Errors: KEY_SIZE, DIMENSION, NOT_FINITE, TOO_LARGE; CONFLICT when `ifSequence` is given
+   * and is not the memory's sequence. Cost: microseconds, no file-system call; waits at most `lockTimeout` for
+   * another writer.
+   */
+  put(memory: MemoryInput, options?: ConditionOptions): number
+
+  /**
+   * Writes many memories in batches, each committed at one moment: at most `batchSize` memories and 1 MiB (a larger
+   * memory makes a batch of its own). Each takes one consecutive sequence, in order; of equal ids the last wins.
+   *
+   * The iterable may use the store between two items. On an error earlier batches stay, the failing one leaves
+   * nothing, and `details` has `count` (memories written) and `index` (the failing item, or the first of a batch
+   * that could not be committed). What the iterator itself throws comes through as it is. Errors: as `put`.
+   */
+  putMany(memories: Iterable<MemoryInput>, options?: PutManyOptions): PutManyResult
+
+  /**
+   * Reads a memory, decoded; undefined when absent. Takes no lock and never changes the memory. Errors: KEY_SIZE.
+   */
+  get(id: string): Memory | undefined
+
+  /** `get` for each id, in order. Not one moment: each memory is read by itself. */
+  getMany(ids: Iterable<string>): (Memory | undefined)[]
+
+  /**
+   * Reads a memory without copying its embedding; undefined when absent. See MemoryView for its lifetime. Takes no
+   * lock.
+   */
+  view(id: string): MemoryView | undefined
+
+  /** Whether there is a memory of that id. Takes no lock. */
+  has(id: string): boolean
+
+  /**
+   * Changes content, metadata or confidence and keeps the embedding, `createdAt` and statistics. False, and no
+   * sequence taken, when the memory is absent. Errors: as `put`; any key but those three is a TypeError.
+   */
+  update(id: string, patch: MemoryPatch, options?: ConditionOptions): boolean
+
+  /** Deletes a memory. False, and no sequence taken, when it is absent. Errors: KEY_SIZE, CONFLICT. */
+  delete(id: string, options?: ConditionOptions): boolean
+
+  /**
+   * Does all operations at one moment, in order, or none. Everything is checked before anything is written; an
+   * update or delete of an absent id has no effect and takes no sequence. Errors: as `put`, with `details.index`.
+   */
+  write(operations: Operation[]): WriteResult
+
+  /**
+   * Notes a recall: `recallCount` + 1, `lastAccess` now, `activation` if given. False when absent. Statistics only:
+   * it takes no sequence, shows in no change feed, and may be lost in a crash or when two do it at once.
+   */
+  touch(id: string, options?: TouchOptions): boolean
+
+  /**
+   * Finds the memories nearest to `query` (length: the store's dimensions) in one snapshot, best first; of equal
+   * scores the lower sequence first. Memories without embedding are never hits.
+   *
+   * The query is copied. The scan runs off the event loop. Rejects with DIMENSION, NOT_FINITE, ARGUMENT (also for a
+   * query of zeros under cosine), ABORTED, CLOSED (also when the store is closed meanwhile), NOT_SUPPORTED (`filter`).
+   */
+  search(query: Vector, options?: SearchOptions): Promise<Hit[]>
+
+  /** `search` on the calling thread, which it blocks. */
+  searchSync(query: Vector, options?: SearchOptions): Hit[]
+
+  /**
+   * Iterates over a snapshot taken now, in commit order: no memory twice, none missed, whatever is written meanwhile.
+   * Leaving the loop early gives the snapshot back. Errors: NOT_SUPPORTED (`where`); `next` throws CLOSED after
+   * `close`.
+   */
+  entries(options?: EntriesOptions): IterableIterator<Memory>
+
+  /**
+   * Iterates over the writes since a sequence, without gaps from `since` + 1. Ends at the present, or waits there
+   * with `follow`, when it also sees the commits of other processes within 50 ms and keeps the process alive.
+   * `next` rejects with CHANGES_GONE (history given back by compaction, or `since` above the present), ABORTED, CLOSED.
+   */
+  changes(options?: ChangesOptions): AsyncIterableIterator<Change>
+
+  /** Memories in the store. */
+  readonly size: number
+
+  /** Sequence of the last visible write, 0 when there was none. */
+  readonly sequence: number
+
+  /** Figures of the store, measured now. */
+  stats(): StoreStats
+
+  /**
+   * Resolves when everything written before the call survives a power cut. Concurrent flushes share one sync.
+   * Rejects with IO or POISONED.
+   */
+  flush(): Promise<void>
+
+  /** Gives back the space of replaced memories. NOT_SUPPORTED in this version. */
+  compact(options?: CompactOptions): Promise<CompactResult>
+
+  /** Checks every stored byte that has a checksum, off the event loop. Problems are reported, not thrown. */
+  verify(): Promise<VerifyResult>
+
+  /** Copies a snapshot into a directory that is absent or empty. NOT_SUPPORTED in this version. */
+  backup(directory: string): Promise<BackupResult>
+
+  /** Where a memory lies; undefined when absent. For tools and tests. */
+  locate(id: string): Location | undefined
+
+  /**
+   * Closes the store. Idempotent. Pending `search`, `verify` and followed `changes` reject with CLOSED, a running
+   * `flush` completes, views get length 0. The last close on a store makes it durable, unless `durability: 'none'`.
+   */
+  close(): void
+
+  /** `close`, for `using`. */
+  [Symbol.dispose](): void
+
+  /**
+   * Awaits pending searches, checks and flushes, then closes. Followed `changes` never end, so they reject with
+   * CLOSED.
+   */
+  [Symbol.asyncDispose](): Promise<void>
+}

@@ -1,0 +1,273 @@
+// Every type of the public contract, with what a caller may rely on.
+//
+// Not here: behaviour. `WarmTier` implements `Store`; `options.ts` and `warm/memory-input.ts` check the values.
+//
+// Words are those of docs/architecture.md. Each code named below stands after `THERMOCLINE_`. Every method of a
+// closed store throws CLOSED (those that return a promise reject), and none leaves anything half done.
+// Since 0.1.0, all of it.
+
+/// <reference lib="esnext.disposable" preserve="true" />
+
+import type { Condition, Filter, Scalar } from './filter-types'
+
+export type { Condition, Filter, Scalar }
+
+/** A value that survives a round trip through JSON. Numbers are finite; `-0` keeps its sign. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject
+
+/** A plain object of JSON values: own enumerable string keys, no class instances, at most 200 levels deep. */
+export interface JsonObject {
+  [key: string]: JsonValue
+}
+
+/** An embedding or a query: as many finite numbers as the store has dimensions. Rounded to 32-bit floats. */
+export type Vector = Float32Array | readonly number[]
+
+/** How two embeddings are compared. Fixed when the store is created. */
+export type Metric = 'cosine' | 'dot' | 'l2'
+
+/**
+ * When writes are made to survive a power cut. They always survive the end of the process.
+ * `none`: never synced. `flush`: at `flush` and at the last close. `commit`: before each write returns.
+ */
+export type Durability = 'none' | 'flush' | 'commit'
+
+export interface OpenOptions {
+  /** Elements of each embedding, 1..4096. Needed to create a store; afterwards it may be omitted, or must agree. */
+  dimensions?: number | undefined
+  /** Default `cosine` for a new store; for an old one it must agree (MISMATCH). */
+  metric?: Metric | undefined
+  /** Default `flush`. */
+  durability?: Durability | undefined
+  /** False: NOT_FOUND when there is no store at the path. Default true. */
+  create?: boolean | undefined
+  /** True: every write throws READ_ONLY, and nothing is created. Default false. */
+  readOnly?: boolean | undefined
+  /** How many memories are to come: a hint that sizes a new memory index. Default 0, unknown. */
+  expectedRecords?: number | undefined
+  /** Milliseconds for which a write waits for a writer that is alive but stopped, before BUSY. Default 5000. */
+  lockTimeout?: number | undefined
+  /** True: open although the file system is a network one, on which locks may not hold. Default false: NETWORK_FS. */
+  allowNetworkFileSystem?: boolean | undefined
+}
+
+/**
+ * What `put` takes. A key whose value is undefined counts as omitted. A Memory that was read can be put back: its
+ * `sequence` is ignored. Any other key is a TypeError.
+ */
+export interface MemoryInput {
+  /** 1..511 bytes of UTF-8, well-formed. */
+  id: string
+  /** Copied before `put` returns. Null or omitted: a memory without embedding, which no search finds. */
+  embedding?: Vector | null | undefined
+  /** At most 64 MiB of UTF-8, well-formed. Null and `''` are different. Default null. */
+  content?: string | null | undefined
+  /** At most 16 MiB as JSON. Default `{}`. */
+  metadata?: JsonObject | undefined
+  /** 0..1. Default 1. */
+  confidence?: number | undefined
+  /** Milliseconds since the epoch. Default now. */
+  createdAt?: number | undefined
+  /** At least 0. Default 1. */
+  activation?: number | undefined
+  /** Milliseconds since the epoch. Default `createdAt`. */
+  lastAccess?: number | undefined
+  /** An integer of at least 0. Default 0. */
+  recallCount?: number | undefined
+}
+
+/** What `update` changes. An omitted key stays as it is; any other key is a TypeError. */
+export interface MemoryPatch {
+  /** Null clears it. */
+  content?: string | null | undefined
+  /** Replaced as a whole, not merged. */
+  metadata?: JsonObject | undefined
+  confidence?: number | undefined
+}
+
+/** A memory as it was at one moment: a plain object that belongs to the caller. */
+export interface Memory {
+  /** 1..511 bytes of UTF-8. */
+  id: string
+  /**
+   * Bit for bit as it was given, or null. The caller's to change, but its `buffer` is shared with other embeddings
+   * that were read (as Node's pooled Buffers are): use the array, not its buffer.
+   */
+  embedding: Float32Array | null
+  content: string | null
+  metadata: JsonObject
+  /** 0..1 */
+  confidence: number
+  /** Milliseconds since the epoch. */
+  createdAt: number
+  /** Number of the write that made the memory what it is. */
+  sequence: number
+  activation: number
+  /** Milliseconds since the epoch. */
+  lastAccess: number
+  recallCount: number
+}
+
+/**
+ * A memory whose embedding lies in the store's own pages and whose content and metadata are decoded at first touch.
+ * It goes on showing the memory as it was when `view` was called, whatever is written afterwards.
+ *
+ * After the store is closed `embedding` has length 0, and content or metadata that was not touched before throws
+ * CLOSED. Writing to `embedding` reaches neither the store nor other processes, but later views of this process may
+ * show it: treat it as read-only.
+ */
+export type MemoryView = Readonly<Memory>
+
+/** One operation of `write`. */
+export type Operation = { put: MemoryInput } | { update: string; patch: MemoryPatch } | { delete: string }
+
+/** Makes a write conditional. */
+export interface ConditionOptions {
+  /** The sequence that the memory must have now, 0 for absent; otherwise CONFLICT and nothing is written. */
+  ifSequence?: number | undefined
+}
+
+export interface PutManyOptions {
+  /** Memories per commit, 1..256. Default 256. */
+  batchSize?: number | undefined
+}
+
+export interface TouchOptions {
+  /** The new activation, at least 0. Omitted: unchanged. */
+  activation?: number | undefined
+}
+
+export interface SearchOptions {
+  /** Most hits to return, at least 1. Default 10. */
+  limit?: number | undefined
+  /** Least score of a hit, inclusive. */
+  minScore?: number | undefined
+  /** NOT_SUPPORTED in this version. */
+  filter?: Filter | undefined
+  /** True: compare with every embedding in full. This version always does. */
+  exact?: boolean | undefined
+  /** Rejects with an AbortError once it is aborted. `searchSync` looks at it only before it starts. */
+  signal?: AbortSignal | undefined
+}
+
+export interface Hit {
+  memory: Memory
+  /** Higher is better. Cosine in [-1, 1]; dot product as it is; l2: minus the Euclidean distance. */
+  score: number
+}
+
+export interface EntriesOptions {
+  /** Only memories whose sequence is above this one. Default 0: all. */
+  since?: number | undefined
+  /** NOT_SUPPORTED in this version. */
+  where?: Filter | undefined
+}
+
+export interface ChangesOptions {
+  /** The last sequence already seen. Default 0: from the beginning. */
+  since?: number | undefined
+  /** True: wait for what is still to come instead of ending at the present. Default false. */
+  follow?: boolean | undefined
+  /** Rejects the pending and the next step with an AbortError once it is aborted. */
+  signal?: AbortSignal | undefined
+}
+
+export interface CompactOptions {
+  signal?: AbortSignal | undefined
+}
+
+export type ChangeKind = 'put' | 'update' | 'delete'
+
+/** One write, as the change feed tells it. */
+export interface Change {
+  sequence: number
+  kind: ChangeKind
+  id: string
+}
+
+declare const brand: unique symbol
+
+/** Number of a segment, as `locate` and the content log give it out. */
+export type SegmentNumber = number & { readonly [brand]: 'segment' }
+/** Number of an embedding block in its segment. */
+export type SlotNumber = number & { readonly [brand]: 'slot' }
+/** Offset of a record in its segment's log, in bytes. */
+export type LogOffset = number & { readonly [brand]: 'log offset' }
+
+/** Where a memory lies. */
+export interface Location {
+  segment: SegmentNumber
+  slot: SlotNumber
+  logOffset: LogOffset
+  /** Bytes of its record in the log. */
+  logLength: number
+}
+
+export interface StoreStats {
+  memories: number
+  dimensions: number
+  metric: Metric
+  sequence: number
+  /** Highest sequence that a returned `flush` covers. */
+  durableSequence: number
+  /** Openings that needed recovery. */
+  epoch: number
+  /** Processes that have the store open. */
+  participants: number
+  segments: number
+  bytes: { total: number; blocks: number; log: number; index: number; dead: number; reserved: number }
+  /** Frames committed since the store was opened. */
+  batches: number
+  /** Milliseconds that this opening took. */
+  openMs: number
+  /** True when this opening had to recover. */
+  recovered: boolean
+}
+
+export interface Problem {
+  /** What is wrong, such as `THERMOCLINE_CORRUPT`. */
+  code: string
+  /** Name of the file in the store's directory. */
+  file: string
+  /** Bytes from the start of that file. */
+  offset: number
+  /** Id of the memory concerned, where it can be told. */
+  id?: string
+}
+
+export interface VerifyResult {
+  /** True when there is no problem. */
+  ok: boolean
+  /** Memories that were checked. */
+  memories: number
+  problems: Problem[]
+}
+
+export interface PutManyResult {
+  /** Memories written. */
+  count: number
+  /** Sequence of the last of them; the store's own when there was none. */
+  lastSequence: number
+}
+
+export interface WriteResult {
+  /** Sequence of the last operation that took effect; the store's own when none did. */
+  lastSequence: number
+}
+
+export interface CompactResult {
+  bytesBefore: number
+  bytesAfter: number
+  /** Memories copied. */
+  moved: number
+}
+
+export interface BackupResult {
+  memories: number
+  sequence: number
+}
+
+export interface SalvageResult {
+  memories: number
+  lost: number
+}

@@ -1,0 +1,117 @@
+// Reading: what the addon fills in (numbers, strings, a slab of embeddings) made into plain Memory objects.
+//
+// Thread rule: one reader per handle, used by its thread alone; no code of the caller runs between the native call
+// and the end of the decoding, so the shared arrays cannot be overwritten in between.
+
+import { addon, type NativeCursor, type NativeStore, type ReadStrings } from '../native'
+import type { Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
+import { decodeMetadata } from './metadata-encoder'
+
+const {
+  confidence: CONFIDENCE,
+  createdAt: CREATED_AT,
+  activation: ACTIVATION,
+  lastAccess: LAST_ACCESS,
+  recallCount: RECALL_COUNT,
+  sequence: SEQUENCE,
+  hasEmbedding: HAS_EMBEDDING,
+  segment: SEGMENT,
+  slot: SLOT,
+  logOffset: LOG_OFFSET,
+  logLength: LOG_LENGTH,
+  slabOffset: SLAB_OFFSET,
+} = addon.numberAt
+
+/** Room for some forty embeddings of 384 elements. Larger slabs gain nothing and are kept alive by one embedding. */
+const slabElementsMin = 16 * 1024
+const slabEmbeddingsMin = 4
+
+export class MemoryReader {
+  readonly native: NativeStore
+  readonly numbers: Float64Array
+  readonly #dimensions: number
+  readonly #strings: ReadStrings = [null, undefined, '']
+  #slab = new Float32Array(0)
+  #slabBuffer = this.#slab.buffer
+  #slabOffset = 0
+
+  constructor(native: NativeStore) {
+    this.native = native
+    this.numbers = native.numbers
+    this.#dimensions = native.dimensions
+  }
+
+  /** The memory of that id, or undefined. */
+  get(id: string): Memory | undefined {
+    this.#makeRoom()
+    return this.native.get(id, this.#strings) ? this.#decode(id) : undefined
+  }
+
+  /** The next memory of a cursor, or undefined at its end. */
+  next(cursor: NativeCursor): Memory | undefined {
+    this.#makeRoom()
+    return cursor.next(this.#strings) ? this.#decode(this.#strings[2]) : undefined
+  }
+
+  /** The memory that the record at a place describes. */
+  readAt(segment: number, logOffset: number): Memory {
+    this.#makeRoom()
+    this.native.readAt(segment, logOffset, this.#strings)
+    return this.#decode(this.#strings[2])
+  }
+
+  /** Where the memory of that id lies, or undefined. */
+  locate(id: string): Location | undefined {
+    if (!this.native.locate(id)) return undefined
+    const { numbers } = this
+    return {
+      // The addon writes these four on success; it is what gives such numbers out.
+      segment: numbers[SEGMENT] as SegmentNumber,
+      slot: numbers[SLOT] as SlotNumber,
+      logOffset: numbers[LOG_OFFSET] as LogOffset,
+      logLength: numbers[LOG_LENGTH] as number,
+    }
+  }
+
+  /**
+   * Sees to it that the slab has room for one more embedding. A slab whose buffer the caller transferred away has
+   * none.
+   */
+  #makeRoom(): void {
+    if (this.#slabOffset + this.#dimensions > this.#slab.length) {
+      this.#slab = new Float32Array(Math.max(slabElementsMin, slabEmbeddingsMin * this.#dimensions))
+      this.#slabBuffer = this.#slab.buffer
+      this.#slabOffset = 0
+      this.native.setSlab(this.#slab)
+    }
+    this.numbers[SLAB_OFFSET] = this.#slabOffset
+  }
+
+  #decode(id: string): Memory {
+    const { numbers } = this
+    const strings = this.#strings
+    const content = strings[0]
+    const metadata = strings[1]
+    // Not kept alive until the next read: contents may be large.
+    strings[0] = null
+    return {
+      id,
+      embedding: numbers[HAS_EMBEDDING] === 1 ? this.#takeEmbedding() : null,
+      content,
+      metadata: decodeMetadata(metadata),
+      confidence: numbers[CONFIDENCE] as number,
+      createdAt: numbers[CREATED_AT] as number,
+      sequence: numbers[SEQUENCE] as number,
+      activation: numbers[ACTIVATION] as number,
+      lastAccess: numbers[LAST_ACCESS] as number,
+      recallCount: numbers[RECALL_COUNT] as number,
+    }
+  }
+
+  /** The embedding just read. Its part of the slab is never written again. */
+  #takeEmbedding(): Float32Array {
+    const byteOffset = this.#slabOffset * Float32Array.BYTES_PER_ELEMENT
+    this.#slabOffset += this.#dimensions
+    return new Float32Array(this.#slabBuffer, byteOffset, this.#dimensions)
+  }
+}

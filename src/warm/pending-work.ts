@@ -1,0 +1,65 @@
+// Promises under way on a store: which of them end when it closes, and which its disposal awaits.
+//
+// A wait ends promptly, on abort and on close, whatever the native job behind it does: that one is cancelled, and
+// its late answer goes nowhere.
+
+import { abortError } from '../errors'
+
+type Interrupt = (error: Error) => void
+
+export class PendingWork {
+  readonly #interrupts = new Set<Interrupt>()
+  readonly #awaited = new Set<Promise<unknown>>()
+
+  /** Settles as `work` does, unless `signal` or `interruptAll` comes first: then calls `cancel` and rejects. */
+  interruptible<T>(work: Promise<T>, cancel: () => void, signal?: AbortSignal): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const finish = (): void => {
+        this.#interrupts.delete(interrupt)
+        signal?.removeEventListener('abort', abort)
+      }
+      const interrupt: Interrupt = (error) => {
+        finish()
+        reject(error)
+        cancel()
+      }
+      const abort = (): void => {
+        if (signal !== undefined) interrupt(abortError(signal))
+      }
+      this.#interrupts.add(interrupt)
+      signal?.addEventListener('abort', abort, { once: true })
+      work.then(
+        (value) => {
+          finish()
+          resolve(value)
+        },
+        (error: unknown) => {
+          finish()
+          reject(error)
+        },
+      )
+      // An aborted signal tells nobody any more.
+      if (signal?.aborted === true) abort()
+    })
+  }
+
+  /** Makes `settled` wait for this work too. Returns it. */
+  track<T>(work: Promise<T>): Promise<T> {
+    const forget = (): void => {
+      this.#awaited.delete(work)
+    }
+    this.#awaited.add(work)
+    work.then(forget, forget)
+    return work
+  }
+
+  /** Rejects every interruptible wait. */
+  interruptAll(makeError: () => Error): void {
+    for (const interrupt of [...this.#interrupts]) interrupt(makeError())
+  }
+
+  /** Resolves when no awaited work is left, work that began meanwhile included. */
+  async settled(): Promise<void> {
+    while (this.#awaited.size > 0) await Promise.allSettled(this.#awaited)
+  }
+}
