@@ -91,11 +91,21 @@ async function main() {
       at = (at + 7919) % n
       return memories[at]
     }
-    await row('P2', 'put, not durable', () => store.put(next()), () => {
-      const memory = next()
-      map.set(memory.id, memory)
-    })
-    await row('P4', 'get, everything decoded', () => store.get(next().id), () => map.get(next().id))
+    await row(
+      'P2',
+      'put, not durable',
+      () => store.put(next()),
+      () => {
+        const memory = next()
+        map.set(memory.id, memory)
+      },
+    )
+    await row(
+      'P4',
+      'get, everything decoded',
+      () => store.get(next().id),
+      () => map.get(next().id),
+    )
     await row('P5', 'view, embedding and numbers', () => store.view(next().id).embedding[0])
     await row(
       'P8',
@@ -149,7 +159,9 @@ function report(life) {
     console.log(`${id.padEnd(4)}${name.padEnd(30)}${ours.padStart(16)}  ${ratio}`)
   }
   console.log(`P9  open + first get              ${life.openMs.toFixed(2)} ms`)
-  console.log(`    cache rebuilt from the log    ${life.rebuildMs.toFixed(1)} ms, ${Math.round(life.rebuildPerSecond).toLocaleString('en')} records/s`)
+  console.log(
+    `    cache rebuilt from the log    ${life.rebuildMs.toFixed(1)} ms, ${Math.round(life.rebuildPerSecond).toLocaleString('en')} records/s`,
+  )
 }
 
 await main()

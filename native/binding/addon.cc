@@ -132,9 +132,9 @@ napi_value MakeErrorList(napi_env env) {
 }
 
 napi_value MakeNumberPlaces(napi_env env) {
-  constexpr const char* kNames[] = {"confidence",  "createdAt",    "activation", "lastAccess", "recallCount",
-                                    "ifSequence",  "sequence",     "hasEmbedding", "segment",  "slot",
-                                    "logOffset",   "logLength",    "slabOffset", "applied"};
+  constexpr const char* kNames[] = {"confidence", "createdAt", "activation",   "lastAccess", "recallCount",
+                                    "ifSequence", "sequence",  "hasEmbedding", "segment",    "slot",
+                                    "logOffset",  "logLength", "slabOffset",   "applied"};
   static_assert(std::size(kNames) == kNumberPlaces);
   napi_value places = nullptr;
   napi_create_object(env, &places);
@@ -202,8 +202,8 @@ napi_value MakeError(napi_env env, const Status& status) {
   napi_value arguments[3] = {Number(env, static_cast<double>(status.code())), Text(env, DescribeStatus(status), true),
                              details};
   napi_value error = nullptr;
-  if (environment.make_error == nullptr ||
-      napi_get_reference_value(env, environment.make_error, &factory) != napi_ok || factory == nullptr) {
+  if (environment.make_error == nullptr || napi_get_reference_value(env, environment.make_error, &factory) != napi_ok ||
+      factory == nullptr) {
     napi_create_error(env, Text(env, DescribeError(status.code()).code, true), arguments[1], &error);
     return error;
   }

@@ -137,7 +137,8 @@ bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
   const size_t dimensions = store().dimensions();
   const double offset = numbers[kSlabOffset];
   // The slab is JavaScript's; a place outside it would be a defect of src/, not of a user.
-  if (slab == nullptr || !(offset >= 0) || offset + static_cast<double>(dimensions) > static_cast<double>(slab_length)) {
+  if (slab == nullptr || !(offset >= 0) ||
+      offset + static_cast<double>(dimensions) > static_cast<double>(slab_length)) {
     Throw(env_, Status::Error(ErrorCode::kArgumentRange));
     return false;
   }
@@ -147,9 +148,8 @@ bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
 
 bool Handle::FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id) {
   const format::RecordView& record = memory.record;
-  napi_value content = record.has(format::kHasContent)
-                           ? Text(env_, record.content, record.has(format::kContentAscii))
-                           : Null(env_);
+  napi_value content =
+      record.has(format::kHasContent) ? Text(env_, record.content, record.has(format::kContentAscii)) : Null(env_);
   napi_value metadata =
       record.metadata.empty() ? Undefined(env_) : Text(env_, record.metadata, record.has(format::kMetadataAscii));
   if (content == nullptr || metadata == nullptr) return false;
@@ -175,6 +175,10 @@ Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size
   auto* handle = static_cast<Handle*>(data);
   if (handle->closed()) {
     Throw(env, Status::Error(ErrorCode::kClosed));
+    return nullptr;
+  }
+  if (handle->store().forked()) {
+    Throw(env, Status::Error(ErrorCode::kForked));
     return nullptr;
   }
   return handle;

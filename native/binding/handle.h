@@ -124,9 +124,9 @@ struct Method {
   const char* name;
   napi_callback call;
 };
-const std::vector<Method>& ReadMethods();    // methods_read.cc
-const std::vector<Method>& WriteMethods();   // methods_write.cc
-const std::vector<Method>& AsyncMethods();   // methods_async.cc
+const std::vector<Method>& ReadMethods();   // methods_read.cc
+const std::vector<Method>& WriteMethods();  // methods_write.cc
+const std::vector<Method>& AsyncMethods();  // methods_async.cc
 
 /// Cancels all waits of a handle, calling back those that have not fired.
 void EndWaits(Handle& handle);

@@ -33,8 +33,8 @@ class Job {
     if (napi_create_promise(env, &job->deferred_, &promise) != napi_ok) return nullptr;
     Job* raw = job.release();
     napi_create_async_work(
-        env, nullptr, Text(env, name, true), [](napi_env, void* data) { static_cast<Job*>(data)->Run(); }, Complete, raw,
-        &raw->work_);
+        env, nullptr, Text(env, name, true), [](napi_env, void* data) { static_cast<Job*>(data)->Run(); }, Complete,
+        raw, &raw->work_);
     if (napi_queue_async_work(env, raw->work_) != napi_ok) {
       napi_delete_async_work(env, raw->work_);
       delete raw;
@@ -263,8 +263,8 @@ napi_value ChangesWait(napi_env env, napi_callback_info info) {
   }
   const uint32_t token = handle->next_wait++;
   handle->waits[token] = wait;
-  wait->store_token = handle->store().NotifyAbove(static_cast<Sequence>(GetDouble(env, arguments[0], 0)),
-                                                  [wait] { Fire(wait); });
+  wait->store_token =
+      handle->store().NotifyAbove(static_cast<Sequence>(GetDouble(env, arguments[0], 0)), [wait] { Fire(wait); });
   return Number(env, token);
 }
 
@@ -294,8 +294,8 @@ void EndWaits(Handle& handle) {
 
 const std::vector<Method>& AsyncMethods() {
   static const std::vector<Method> methods = {
-      {"searchSync", SearchSync},   {"search", Search},           {"searchCancel", SearchCancel}, {"flush", Flush},
-      {"verify", Verify},           {"changesWait", ChangesWait}, {"changesCancel", ChangesCancel},
+      {"searchSync", SearchSync}, {"search", Search},           {"searchCancel", SearchCancel},   {"flush", Flush},
+      {"verify", Verify},         {"changesWait", ChangesWait}, {"changesCancel", ChangesCancel},
   };
   return methods;
 }

@@ -270,7 +270,8 @@ napi_value CursorNext(napi_env env, napi_callback_info info) {
         LoadRelaxed(memory.segment->record(slot)) != memory.log_offset) {
       continue;
     }
-    if (!entries->handle->FillFrom(memory, true) || !entries->handle->FillStrings(memory, strings, true)) return nullptr;
+    if (!entries->handle->FillFrom(memory, true) || !entries->handle->FillStrings(memory, strings, true))
+      return nullptr;
     return Boolean(env, true);
   }
   return Boolean(env, false);
@@ -319,11 +320,20 @@ napi_value Entries(napi_env env, napi_callback_info info) {
 
 const std::vector<Method>& ReadMethods() {
   static const std::vector<Method> methods = {
-      {"setSlab", SetSlab},     {"get", Get},           {"has", Has},
-      {"locate", Locate},       {"readAt", ReadAt},     {"stringsAt", StringsAt},
-      {"segmentEmbeddings", SegmentEmbeddings},         {"touch", Touch},
-      {"sequence", GetSequence}, {"size", GetSize},     {"stats", GetStats},
-      {"indexInfo", IndexInfo}, {"logTail", LogTail},   {"changes", Changes},
+      {"setSlab", SetSlab},
+      {"get", Get},
+      {"has", Has},
+      {"locate", Locate},
+      {"readAt", ReadAt},
+      {"stringsAt", StringsAt},
+      {"segmentEmbeddings", SegmentEmbeddings},
+      {"touch", Touch},
+      {"sequence", GetSequence},
+      {"size", GetSize},
+      {"stats", GetStats},
+      {"indexInfo", IndexInfo},
+      {"logTail", LogTail},
+      {"changes", Changes},
       {"entries", Entries},
   };
   return methods;

@@ -43,8 +43,7 @@ Status ReadPut(napi_env env, Handle* handle, const napi_value* arguments, IdText
   }
   if (TypeOf(env, arguments[2]) == napi_string) {
     put->has_content = true;
-    THERMOCLINE_RETURN_IF_ERROR(
-        ReadText(env, arguments[2], handle->content_buffer, kContentBytesMax, &put->content));
+    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[2], handle->content_buffer, kContentBytesMax, &put->content));
   }
   THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[3], &put->metadata));
   put->confidence = handle->numbers[kConfidence];
@@ -62,8 +61,7 @@ Status ReadPatch(napi_env env, Handle* handle, const napi_value* arguments, IdTe
   patch->set_content = content != napi_undefined;
   patch->has_content = content == napi_string;
   if (patch->has_content) {
-    THERMOCLINE_RETURN_IF_ERROR(
-        ReadText(env, arguments[1], handle->content_buffer, kContentBytesMax, &patch->content));
+    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[1], handle->content_buffer, kContentBytesMax, &patch->content));
   }
   patch->set_metadata = TypeOf(env, arguments[2]) != napi_undefined;
   THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[2], &patch->metadata));

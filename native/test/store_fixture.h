@@ -127,7 +127,6 @@ inline std::vector<store::LogRecord> AllRecords(store::Store& store, Sequence si
   return records.ok() ? *records : std::vector<store::LogRecord>();
 }
 
-
 /// A directory with a store in it, opened and closed at will; each open is a participant of its own.
 class StoreFixture {
  public:
@@ -237,8 +236,8 @@ inline void ExpectWhole(store::Store& store) {
   if (!report.ok()) return;
   EXPECT_EQ(report->memories, store.size());
   for (const store::Problem& problem : report->problems) {
-    ReportFailure(__FILE__, __LINE__, "verify: " + problem.file + " at " + std::to_string(problem.offset) + " of '" +
-                                          problem.id + "'");
+    ReportFailure(__FILE__, __LINE__,
+                  "verify: " + problem.file + " at " + std::to_string(problem.offset) + " of '" + problem.id + "'");
   }
   Sequence expected = 1;
   std::map<std::pair<uint32_t, uint32_t>, Sequence> slots;
@@ -255,9 +254,9 @@ inline void ExpectWhole(store::Store& store) {
     const auto place = std::make_pair(Raw(record.position.segment()), Raw(read->record.slot()));
     const auto [held, is_new] = slots.emplace(place, record.sequence);
     if (!is_new) {
-      ReportFailure(__FILE__, __LINE__, "records " + std::to_string(held->second) + " and " +
-                                            std::to_string(record.sequence) + " share slot " +
-                                            std::to_string(place.second) + " of segment " + std::to_string(place.first));
+      ReportFailure(__FILE__, __LINE__,
+                    "records " + std::to_string(held->second) + " and " + std::to_string(record.sequence) +
+                        " share slot " + std::to_string(place.second) + " of segment " + std::to_string(place.first));
     }
   }
   EXPECT_EQ(expected, store.sequence() + 1);

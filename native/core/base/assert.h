@@ -10,7 +10,7 @@ namespace thermocline {
 
 }  // namespace thermocline
 
-#define THERMOCLINE_ASSERT(expression)                                              \
-  do {                                                                              \
+#define THERMOCLINE_ASSERT(expression)                                               \
+  do {                                                                               \
     if (!(expression)) ::thermocline::AssertFailed(#expression, __FILE__, __LINE__); \
   } while (false)

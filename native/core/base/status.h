@@ -81,9 +81,9 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                                             // NOLINT: implicit by design
-  Result(Status status) : status_(status) { THERMOCLINE_ASSERT(!status.ok()); }             // NOLINT
-  Result(ErrorCode code) : status_(Status::Error(code)) {}                                  // NOLINT
+  Result(T value) : value_(std::move(value)) {}                                  // NOLINT: implicit by design
+  Result(Status status) : status_(status) { THERMOCLINE_ASSERT(!status.ok()); }  // NOLINT
+  Result(ErrorCode code) : status_(Status::Error(code)) {}                       // NOLINT
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }
@@ -97,10 +97,10 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
-#define THERMOCLINE_RETURN_IF_ERROR(expression)              \
-  do {                                                       \
-    ::thermocline::Status status_from_call = (expression);   \
-    if (!status_from_call.ok()) return status_from_call;     \
+#define THERMOCLINE_RETURN_IF_ERROR(expression)            \
+  do {                                                     \
+    ::thermocline::Status status_from_call = (expression); \
+    if (!status_from_call.ok()) return status_from_call;   \
   } while (false)
 
 }  // namespace thermocline

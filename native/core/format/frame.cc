@@ -96,9 +96,9 @@ void EncodeRecord(const RecordParts& parts, char* out) {
   RecordHeader header{};
   header.length = static_cast<uint32_t>(length);
   header.kind = static_cast<uint8_t>(parts.kind);
-  header.flags = static_cast<uint8_t>(
-      (parts.has_embedding ? kHasEmbedding : 0) | (parts.has_content ? kHasContent : 0) |
-      (parts.content_ascii ? kContentAscii : 0) | (parts.metadata_ascii ? kMetadataAscii : 0));
+  header.flags =
+      static_cast<uint8_t>((parts.has_embedding ? kHasEmbedding : 0) | (parts.has_content ? kHasContent : 0) |
+                           (parts.content_ascii ? kContentAscii : 0) | (parts.metadata_ascii ? kMetadataAscii : 0));
   header.id_bytes = static_cast<uint16_t>(parts.id.size());
   header.slot = kNoSlot;
   header.created_at = parts.created_at;

@@ -48,8 +48,8 @@ enum class Metric : uint32_t { kCosine = 0, kDot = 1, kL2 = 2 };
 
 struct MetaHeader {
   uint64_t magic;
-  uint32_t crc;           // of all bytes from `length` to the end of the file
-  uint32_t length;        // of the file
+  uint32_t crc;     // of all bytes from `length` to the end of the file
+  uint32_t length;  // of the file
   uint32_t version;
   uint32_t header_bytes;  // of this struct; list entries follow
   uint64_t features_compatible;
@@ -93,8 +93,8 @@ static_assert(sizeof(ReplacedEntry) == 16);
 
 struct TlvHeader {
   uint16_t type;
-  uint16_t flags;  // bit 0: a reader that does not know the type must refuse
-  uint32_t length; // of the value; the next header begins at the next multiple of 8
+  uint16_t flags;   // bit 0: a reader that does not know the type must refuse
+  uint32_t length;  // of the value; the next header begins at the next multiple of 8
 };
 static_assert(sizeof(TlvHeader) == 8);
 inline constexpr uint16_t kTlvCritical = 1;
@@ -127,11 +127,11 @@ struct FrameHeader {
   uint32_t image_count;
   uint64_t record_bytes;  // of the body's first part, the records; images follow
   uint64_t epoch;
-  uint64_t durable;             // sequence covered by a flush when this was written
-  uint64_t watermark;           // position
-  uint64_t checkpoint;          // position
+  uint64_t durable;     // sequence covered by a flush when this was written
+  uint64_t watermark;   // position
+  uint64_t checkpoint;  // position
   uint64_t memories_after;
-  uint64_t previous_frame;      // position, 0: none
+  uint64_t previous_frame;  // position, 0: none
   uint32_t previous_header_crc;
   uint32_t reserved_word;
   uint8_t reserved[24];
@@ -256,12 +256,12 @@ struct BootWords {
   uint64_t claim;  // segment << 32 | next slot
   uint64_t pad1[7];
   // Written under the write lock only.
-  uint64_t tail;        // position: end of the last committed frame
-  uint64_t last_frame;  // position of the last applied frame
-  uint64_t size;        // memories
-  uint64_t batches;     // frames with records
-  uint64_t index_used;  // cells of the index that are not empty
-  uint64_t dead_bytes;  // log and block bytes of records that were replaced; a hint
+  uint64_t tail;            // position: end of the last committed frame
+  uint64_t last_frame;      // position of the last applied frame
+  uint64_t size;            // memories
+  uint64_t batches;         // frames with records
+  uint64_t index_used;      // cells of the index that are not empty
+  uint64_t dead_bytes;      // log and block bytes of records that were replaced; a hint
   uint64_t last_frame_crc;  // header CRC of last_frame
   uint64_t pad2[1];
   uint64_t index;  // offset, cells and generation of the memory index (index_word.h)

@@ -129,8 +129,8 @@ Status File::SetSize(uint64_t size) const {
 }
 
 Status File::Allocate(uint64_t offset, uint64_t length) const {
-  const int result = Retry(
-      [&] { return ::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)); });
+  const int result =
+      Retry([&] { return ::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)); });
   // A file system without fallocate still gets its blocks from the zeros below.
   if (result != 0 && errno != EOPNOTSUPP) return Status::FromErrno(errno, role_);
   while (length > 0) {
@@ -168,7 +168,8 @@ Status MakeDirectory(const char* path) {
 
 Result<std::vector<std::string>> ListDirectory(const File& directory) {
   // A descriptor of its own: closedir closes what it was given.
-  const int descriptor = Retry([&] { return ::openat(directory.descriptor(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  const int descriptor =
+      Retry([&] { return ::openat(directory.descriptor(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
   if (descriptor < 0) return Status::FromErrno(errno, FileRole::kDirectory);
   DIR* stream = ::fdopendir(descriptor);
   if (stream == nullptr) {
@@ -178,7 +179,8 @@ Result<std::vector<std::string>> ListDirectory(const File& directory) {
   }
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(stream)) {
-    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) names.emplace_back(entry->d_name);
+    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0)
+      names.emplace_back(entry->d_name);
   }
   ::closedir(stream);
   return names;
@@ -217,9 +219,9 @@ Result<bool> IsNetworkFileSystem(const File& directory) {
     return Status::FromErrno(errno, FileRole::kDirectory);
   }
   // Numbers of statfs(2). FUSE is not in the list: most of its file systems are local.
-  constexpr uint64_t kNetwork[] = {0x6969 /* NFS */,       0x517B /* SMB */,  0xFE534D42 /* SMB2 */,
-                                   0xFF534D42 /* CIFS */,  0x01021997 /* 9p */, 0x5346414F /* AFS */,
-                                   0x73757245 /* Coda */,  0x00C36400 /* Ceph */, 0x564C /* NCP */};
+  constexpr uint64_t kNetwork[] = {0x6969 /* NFS */,      0x517B /* SMB */,      0xFE534D42 /* SMB2 */,
+                                   0xFF534D42 /* CIFS */, 0x01021997 /* 9p */,   0x5346414F /* AFS */,
+                                   0x73757245 /* Coda */, 0x00C36400 /* Ceph */, 0x564C /* NCP */};
   const auto type = static_cast<uint64_t>(static_cast<uint32_t>(info.f_type));
   return std::find(std::begin(kNetwork), std::end(kNetwork), type) != std::end(kNetwork);
 }

@@ -14,9 +14,9 @@ namespace thermocline::io {
 class Mapping {
  public:
   enum class Kind {
-    kShared,         // stores reach the file
+    kShared,  // stores reach the file
     kSharedReadOnly,
-    kPrivate,        // sees the file's bytes; a store stays in this process
+    kPrivate,  // sees the file's bytes; a store stays in this process
   };
 
   Mapping() = default;

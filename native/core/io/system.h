@@ -32,6 +32,8 @@ Result<BootIdentity> BootIdentityOf(const File& file);
 Status FillRandom(void* out, uint64_t size);
 
 uint32_t ProcessId();
+/// Forks between the first process that asked and this one. Cost: one load.
+uint32_t ForkGeneration();
 
 /// One pause instruction in a spin loop.
 void SpinPause();

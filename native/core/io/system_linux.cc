@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -7,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -24,9 +26,7 @@ void FutexWait(uint32_t& word, uint32_t expected, uint64_t timeout_us) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
 }
 
-void FutexWake(uint32_t& word, uint32_t count) {
-  ::syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr, nullptr, 0);
-}
+void FutexWake(uint32_t& word, uint32_t count) { ::syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr, nullptr, 0); }
 
 uint64_t NowMonotonicMicroseconds() {
   timespec now;
@@ -83,6 +83,14 @@ Status FillRandom(void* out, uint64_t size) {
 }
 
 uint32_t ProcessId() { return static_cast<uint32_t>(::getpid()); }
+
+uint32_t ForkGeneration() {
+  static std::atomic<uint32_t> generation{0};
+  static const int registered =
+      ::pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+  static_cast<void>(registered);
+  return generation.load(std::memory_order_relaxed);
+}
 
 void SpinPause() {
 #if defined(__x86_64__)

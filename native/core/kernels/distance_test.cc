@@ -22,7 +22,8 @@ TEST(Distance, FastEqualsExactOverLengthsAndAlignments) {
   std::vector<float> memory(2 * 4096 + 32);
   for (float& value : memory) value = random.Unit();
   for (const format::Metric metric : kMetrics) {
-    for (size_t dimensions = 1; dimensions <= 4096; dimensions = dimensions < 70 ? dimensions + 1 : dimensions * 2 - 3) {
+    for (size_t dimensions = 1; dimensions <= 4096;
+         dimensions = dimensions < 70 ? dimensions + 1 : dimensions * 2 - 3) {
       for (size_t shift = 0; shift < 5; ++shift) {
         const float* query = memory.data() + shift;
         const float* row = memory.data() + 4096 + 2 * shift;

@@ -24,9 +24,7 @@ struct Candidate {
 };
 
 /// Whether `a` is the better hit.
-bool Better(const Candidate& a, const Candidate& b) {
-  return a.score != b.score ? a.score > b.score : a.born < b.born;
-}
+bool Better(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.born < b.born; }
 
 /// The best so far, worst on top. Grows as needed, so a huge limit costs nothing on a small store.
 class TopCandidates {

@@ -81,9 +81,9 @@ struct Operation {
   // Filled by the commit.
   Slot slot = Slot::kNone;
   uint32_t embedding_crc = 0;
-  Position copied_from;      // update: whose embedding the slot holds now
+  Position copied_from;  // update: whose embedding the slot holds now
   bool effective = false;
-  bool inserts = false;      // the id was absent before
+  bool inserts = false;       // the id was absent before
   format::RecordParts parts;  // of the record to write
   Position previous;
   Slot previous_slot = Slot::kNone;

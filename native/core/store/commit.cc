@@ -8,6 +8,7 @@
 #include "core/base/limits.h"
 #include "core/io/system.h"
 #include "core/store/claim.h"
+#include "core/store/commit_plan.h"
 #include "core/store/log_reader.h"
 #include "core/store/store.h"
 
@@ -33,29 +34,6 @@ bool AllFinite(std::span<const float> values) {
 }
 
 }  // namespace
-
-/// What one commit is going to write; made under the write lock before anything is written.
-struct Store::Plan {
-  Segment* segment = nullptr;
-  uint64_t offset = 0;  // of the frame
-  uint64_t record_bytes = 0;
-  uint32_t records = 0;
-  uint64_t inserts = 0;  // index cells that will be filled
-  uint64_t memories = 0;
-  Sequence first_sequence = 0;
-  format::FrameHeader header{};
-};
-
-class Store::WriteGuard {
- public:
-  explicit WriteGuard(SharedLock& lock) : lock_(lock) {}
-  ~WriteGuard() { lock_.Release(); }
-  WriteGuard(const WriteGuard&) = delete;
-  WriteGuard& operator=(const WriteGuard&) = delete;
-
- private:
-  SharedLock& lock_;
-};
 
 Status Store::LockWrite(uint64_t timeout_us) {
   switch (write_lock_->Acquire(timeout_us)) {
@@ -208,8 +186,8 @@ Status Store::CopyEmbedding(Operation& operation, Segment& segment, const Memory
     const uint64_t size = uint64_t{dimensions_} * sizeof(float);
     std::memcpy(segment.embedding(operation.slot), from.segment->embedding(source), size);
     // A block that rotted on the disk must not get a fresh checksum with its copy.
-    const uint32_t crc = Crc32c(format::BlockSeed(salt_, from.segment->number(), source),
-                                segment.embedding(operation.slot), size);
+    const uint32_t crc =
+        Crc32c(format::BlockSeed(salt_, from.segment->number(), source), segment.embedding(operation.slot), size);
     if (check && crc != from.record.header.embedding_crc) {
       return Status::Corrupt(FileRole::kBlocks, Raw(from.segment->number()), from.segment->BlocksBytesFor(Raw(source)));
     }
@@ -337,8 +315,7 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
   operation.effective = true;
   operation.sequence = plan.first_sequence + plan.records;
   operation.inserts = earlier == nullptr && operation.cell == nullptr;
-  operation.position = Position(plan.segment->number(),
-                                plan.offset + sizeof(format::FrameHeader) + plan.record_bytes);
+  operation.position = Position(plan.segment->number(), plan.offset + sizeof(format::FrameHeader) + plan.record_bytes);
   plan.record_bytes += format::RecordBytes(parts);
   plan.records += 1;
   plan.inserts += operation.inserts ? 1 : 0;
@@ -346,144 +323,6 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     plan.memories -= 1;
   } else if (!present) {
     plan.memories += 1;
-  }
-  return Status::Ok();
-}
-
-// Steps 5 and 6.
-void Store::WriteFrame(Batch& batch, Plan& plan) {
-  char* frame = plan.segment->log_data() + plan.offset;
-  char* at = frame + sizeof(format::FrameHeader);
-  for (const Operation& operation : batch.operations()) {
-    if (!operation.effective) continue;
-    format::EncodeRecord(operation.parts, at);
-    format::RecordHeader header;
-    std::memcpy(&header, at, sizeof header);
-    header.sequence = operation.sequence;
-    header.previous = operation.previous.raw();
-    if (operation.kind != format::RecordKind::kDelete) {
-      header.slot = Raw(operation.slot);
-      header.embedding_crc = operation.embedding_crc;
-    }
-    std::memcpy(at, &header, sizeof header);
-    at += header.length;
-  }
-  format::FrameHeader& header = plan.header;
-  header.magic = format::kFrameMagic;
-  header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);
-  header.body_bytes = plan.record_bytes;
-  header.record_bytes = plan.record_bytes;
-  header.first_sequence = plan.first_sequence;
-  header.record_count = plan.records;
-  header.epoch = LoadRelaxed(boot_->epoch);
-  header.durable = LoadRelaxed(boot_->watermark_sequence);
-  header.watermark = LoadRelaxed(boot_->watermark);
-  header.checkpoint = LoadRelaxed(boot_->checkpoint);
-  header.memories_after = plan.memories;
-  header.previous_frame = LoadRelaxed(boot_->last_frame);
-  header.previous_header_crc = static_cast<uint32_t>(LoadRelaxed(boot_->last_frame_crc));
-  const Position position(plan.segment->number(), plan.offset);
-  format::SealFrame(header, format::FrameSeed(salt_, position), frame + sizeof header);
-  std::memcpy(frame, &header, sizeof header);
-  // COMMIT. Pairs with the acquire of readers of `tail` and of whoever repairs.
-  StoreRelease(boot_->tail, Position(plan.segment->number(), plan.offset + FrameBytes(header)).raw());
-}
-
-// Steps 7 and 8, from what the plan knows already. ApplyFrame does the same from the bytes.
-void Store::ApplyPlanned(Batch& batch, const Plan& plan) {
-  const IndexTable table = Table();
-  uint64_t dead = 0;
-  for (const Operation& operation : batch.operations()) {
-    if (!operation.effective) continue;
-    if (operation.kind != format::RecordKind::kDelete) {
-      StoreRelaxed(plan.segment->record(operation.slot), operation.position.offset());
-      StoreRelease(plan.segment->born(operation.slot), operation.sequence);
-    }
-    if (operation.cell != nullptr) {
-      StoreRelease(operation.cell->position, operation.position.raw());
-    } else if (operation.inserts) {
-      IndexTable::Fill(*table.EmptyCell(operation.hash), operation.hash, operation.position);
-    } else {
-      table.Assign(operation.hash, operation.put.id, operation.position, *this);
-    }
-    if (operation.previous_slot != Slot::kNone) {
-      StoreRelease(operation.previous_segment->died(operation.previous_slot), operation.sequence);
-      dead += operation.previous_segment->layout().embedding_stride;
-    }
-    dead += operation.dead_bytes;
-  }
-  StoreRelaxed(boot_->index_used, LoadRelaxed(boot_->index_used) + plan.inserts);
-  StoreRelaxed(boot_->dead_bytes, LoadRelaxed(boot_->dead_bytes) + dead);
-  StoreRelaxed(boot_->batches, LoadRelaxed(boot_->batches) + 1);
-  StoreRelaxed(boot_->size, plan.memories);
-  StoreRelaxed(boot_->last_frame_crc, uint64_t{plan.header.header_crc});
-  StoreRelease(boot_->last_frame, Position(plan.segment->number(), plan.offset).raw());
-  // VISIBLE. Pairs with the acquire in Find and TakeSnapshot.
-  StoreRelease(boot_->applied, plan.first_sequence + plan.records - 1);
-}
-
-Status Store::ApplyFrame(Segment& segment, Position position, const format::FrameHeader& header) {
-  const IndexTable table = Table();
-  uint64_t offset = position.offset() + sizeof header;
-  const uint64_t end = offset + header.record_bytes;
-  for (uint32_t i = 0; i < header.record_count; ++i) {
-    const std::optional<format::RecordView> record = ReadRecord(segment, offset);
-    if (!record || offset + record->header.length > end) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
-    if (record->kind() != format::RecordKind::kDelete) {
-      if (Raw(record->slot()) >= segment.slots()) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
-      StoreRelaxed(segment.record(record->slot()), offset);
-      StoreRelease(segment.born(record->slot()), record->header.sequence);
-    }
-    const uint64_t hash = SipHash13(hash_key_, record->id.data(), record->id.size());
-    table.Assign(hash, record->id, Position(segment.number(), offset), *this);
-    const Position previous(record->header.previous);
-    if (!previous.none()) {
-      Result<MemoryRef> replaced = ReadAt(previous);
-      if (!replaced.ok()) return replaced.status();
-      if (replaced->record.kind() != format::RecordKind::kDelete && HasBlock(*replaced)) {
-        StoreRelease(replaced->segment->died(replaced->record.slot()), record->header.sequence);
-      }
-    }
-    offset += record->header.length;
-  }
-  return Status::Ok();
-}
-
-// R4. Whoever takes the lock from a dead owner comes here first. At most one frame lies between `last_frame` and
-// `tail`; `last_frame` itself is applied again too, because its owner may have died just before it moved `applied`.
-Status Store::Repair() {
-  const Position tail(LoadAcquire(boot_->tail));
-  if (tail.none()) return Status::Ok();
-  Position at(LoadAcquire(boot_->last_frame));
-  if (at.none() || at.segment() != tail.segment()) {
-    if (!at.none()) THERMOCLINE_RETURN_IF_ERROR(RepairUpTo(at, UINT64_MAX));
-    at = Position(tail.segment(), format::kHeaderBytes);
-  }
-  THERMOCLINE_RETURN_IF_ERROR(RepairUpTo(at, tail.offset()));
-  // Counted, not incremented: the dead owner may have filled cells that it had not counted yet.
-  StoreRelaxed(boot_->index_used, Table().CountUsed());
-  WakeFollowers();
-  return Status::Ok();
-}
-
-// Applies the frames from `at` to `end`; UINT64_MAX: that one frame only.
-Status Store::RepairUpTo(Position at, uint64_t end) {
-  Result<Segment*> found = GetSegment(at.segment());
-  if (!found.ok()) return found.status();
-  Segment& segment = **found;
-  for (uint64_t offset = at.offset(); offset < end;) {
-    const auto header = ReadFrame(segment, salt_, offset, false);
-    if (!header) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
-    const Position position(segment.number(), offset);
-    THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
-    StoreRelaxed(boot_->last_frame_crc, uint64_t{header->header_crc});
-    StoreRelease(boot_->last_frame, position.raw());
-    if (header->record_count > 0) {
-      StoreRelaxed(boot_->size, header->memories_after);
-      StoreRelease(boot_->applied, header->first_sequence + header->record_count - 1);
-    }
-    if (end == UINT64_MAX) break;
-    offset += FrameBytes(*header);
   }
   return Status::Ok();
 }

@@ -105,7 +105,8 @@ void Store::TrimFiles(const format::Meta& meta) {
     uint32_t slots = layout.slots;
     if (i == open) slots = std::min(slots, ClaimSlot(claim));
     if (i > open) slots = 0;
-    Result<io::File> log = io::File::Open(directory_, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
+    Result<io::File> log =
+        io::File::Open(directory_, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
     Result<io::File> blocks =
         io::File::Open(directory_, BlocksFileName(number).text, io::File::Mode::kReadWrite, FileRole::kBlocks);
     if (!log.ok() || !blocks.ok()) return;
@@ -118,7 +119,8 @@ void Store::TrimFiles(const format::Meta& meta) {
     uint64_t blocks_end = layout.embedding_offset + layout.embedding_stride * slots;
     // A closed segment's last slots may never have been claimed by anybody who finished; what is not backed is a hole.
     if (Result<uint64_t> size = log->Size(); !size.ok() || (*size > log_end && !log->SetSize(log_end).ok())) return;
-    if (Result<uint64_t> size = blocks->Size(); !size.ok() || (*size > blocks_end && !blocks->SetSize(blocks_end).ok())) return;
+    if (Result<uint64_t> size = blocks->Size(); !size.ok() || (*size > blocks_end && !blocks->SetSize(blocks_end).ok()))
+      return;
     uint64_t& slots_word = boot_->slots_ready[entry.number % format::kSpaceWords];
     uint64_t& log_word = boot_->log_ready[entry.number % format::kSpaceWords];
     if (slots_word >> 32 == entry.number) slots_word = MakeClaim(entry.number, slots);

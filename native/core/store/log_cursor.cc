@@ -9,7 +9,8 @@ LogCursor::LogCursor(Store& store, Snapshot snapshot, Sequence since)
   // The last begun segment whose first frame is at or below since + 1 is where the search starts.
   for (size_t i = 1; i < snapshot_.parts.size(); ++i) {
     const auto first = ReadFrame(*snapshot_.parts[i].segment, store_->salt(), format::kHeaderBytes, false);
-    if (!first || !Reached(i, format::kHeaderBytes) || first->first_sequence == 0 || first->first_sequence > since + 1) {
+    if (!first || !Reached(i, format::kHeaderBytes) || first->first_sequence == 0 ||
+        first->first_sequence > since + 1) {
       break;
     }
     part_ = i;

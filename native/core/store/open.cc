@@ -1,7 +1,7 @@
 // A store's life: opening, creating, joining a session, trusting or rebuilding the cache, leaving.
 
-#include <bit>
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/base/crc32c.h"
@@ -192,8 +192,7 @@ Status Store::CreateStore(const OpenOptions& options) {
 
 /// Joins the session, or begins one: the first opener zeroes the session's words. Gate held.
 Status Store::StartSession(bool* first_opener) {
-  Result<bool> others =
-      io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
+  Result<bool> others = io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
   if (!others.ok()) return others.status();
   *first_opener = !*others;
   Result<uint64_t> size = lock_file_.Size();
@@ -258,8 +257,11 @@ Status Store::OpenCache(bool first_opener, bool created) {
   }
   if (ours && !created) {
     THERMOCLINE_RETURN_IF_ERROR(MapCache());
-    if (CacheIsWhole(same_boot)) {
+    const bool clean = ClosedClean();
+    if ((clean || same_boot) && WordsAreSane()) {
       if (!same_boot) THERMOCLINE_RETURN_IF_ERROR(WriteCacheHeader(*boot));
+      // After a clean close nothing can be half done, and nothing is written here: the marker stays true.
+      if (clean) return Status::Ok();
       // A creation that died between the list and its publication left the list ahead.
       StoreRelease(boot_->list_generation, List()->list_generation);
       if (Repair().ok()) return Status::Ok();
@@ -289,25 +291,24 @@ Status Store::WriteCacheHeader(const io::BootIdentity& boot) {
   return cache_file_.WriteAt(0, {reinterpret_cast<const char*>(&header), sizeof header});
 }
 
-/// Whether the words and the index may be used as they are: same boot, or a clean close of these very files.
-bool Store::CacheIsWhole(bool same_boot) {
+/// Whether the cache carries the marker of a clean close of these very files. A copy has other inodes.
+bool Store::ClosedClean() const {
+  Result<io::FileIdentity> directory = directory_.Identity();
+  Result<io::FileIdentity> cache = cache_file_.Identity();
+  if (!directory.ok() || !cache.ok()) return false;
+  format::CleanMarker marker;
+  std::memcpy(&marker, cache_map_.data() + format::kCleanOffset, sizeof marker);
+  return marker.magic == format::kCleanMagic && marker.crc == Crc32c(0, &marker, offsetof(format::CleanMarker, crc)) &&
+         marker.directory_inode == directory->inode && marker.cache_inode == cache->inode &&
+         marker.list_generation == list_->list_generation && marker.tail == boot_->tail &&
+         marker.index_word == boot_->index && marker.words_crc == Crc32c(0, boot_, sizeof *boot_);
+}
+
+/// Whether what the words point at is there. They are of this boot or of a clean close, but still bytes from a file.
+bool Store::WordsAreSane() {
   const std::shared_ptr<const format::Meta> list = List();
   Result<uint64_t> size = cache_file_.Size();
   if (!size.ok()) return false;
-  if (!same_boot) {
-    format::CleanMarker marker;
-    std::memcpy(&marker, cache_map_.data() + format::kCleanOffset, sizeof marker);
-    Result<io::FileIdentity> directory = directory_.Identity();
-    Result<io::FileIdentity> cache = cache_file_.Identity();
-    if (!directory.ok() || !cache.ok()) return false;
-    if (marker.magic != format::kCleanMagic ||
-        marker.crc != Crc32c(0, &marker, offsetof(format::CleanMarker, crc)) ||
-        marker.directory_inode != directory->inode || marker.cache_inode != cache->inode ||
-        marker.list_generation != list->list_generation || marker.tail != boot_->tail ||
-        marker.index_word != boot_->index || marker.words_crc != Crc32c(0, boot_, sizeof *boot_)) {
-      return false;
-    }
-  }
   const IndexWord index{LoadRelaxed(boot_->index)};
   if (index.offset() < format::kIndexOffset || index.cells_log2() < 9 || index.cells_log2() > 40 ||
       index.offset() + index.bytes() > *size || index.offset() + index.bytes() > cache_map_.length()) {

@@ -9,6 +9,12 @@
 #include "core/store/store.h"
 
 namespace thermocline::store {
+namespace {
+
+// More rewrites than this during one look-up are not believed.
+constexpr int kRestartsMax = 100;
+
+}  // namespace
 
 bool Store::Matches(Position position, std::string_view id) const {
   // const: an unmapped segment is mapped here, which no reader of this store can tell from the outside.
@@ -28,6 +34,14 @@ Result<MemoryRef> Store::ReadAt(Position position) {
 
 Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
   const uint64_t hash = SipHash13(hash_key_, id.data(), id.size());
+  // A segment that left the list between the index and the look at it (rewriting): the index knows better by now (R15).
+  for (int restarts = 0;; ++restarts) {
+    Result<std::optional<MemoryRef>> found = FindOnce(hash, id);
+    if (found.ok() || found.status().role() != FileRole::kMeta || restarts == kRestartsMax) return found;
+  }
+}
+
+Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view id) {
   Position position;
   for (;;) {
     const uint64_t word = LoadAcquire(boot_->index);
@@ -40,10 +54,9 @@ Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
     if (!memory.ok()) return memory.status();
     // Each time anew: `applied` only rises, and a later look can only save a step.
     if (memory->record.header.sequence <= LoadAcquire(boot_->applied)) {
+      if (memory->record.id != id) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
       if (memory->record.kind() == format::RecordKind::kDelete) return std::optional<MemoryRef>();
-      if (memory->record.id != id || !HasBlock(*memory)) {
-        return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
-      }
+      if (!HasBlock(*memory)) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
       return std::optional<MemoryRef>(*memory);
     }
     const Position previous(memory->record.header.previous);

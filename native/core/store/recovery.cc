@@ -122,7 +122,8 @@ bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHea
   } else {
     while (keep > 0) {
       const FoundFrame& last = frames_[keep - 1];
-      if (previous == Position(NumberOf(last.part), last.offset) && header.previous_header_crc == last.header.header_crc) {
+      if (previous == Position(NumberOf(last.part), last.offset) &&
+          header.previous_header_crc == last.header.header_crc) {
         break;
       }
       --keep;

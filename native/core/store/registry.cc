@@ -39,7 +39,7 @@ Result<std::shared_ptr<Store>> AcquireStore(const std::string& path, const OpenO
     Result<io::FileIdentity> identity = directory->Identity();
     if (!identity.ok()) return identity.status();
     for (Entry& entry : registry.entries) {
-      if (!(entry.identity == *identity)) continue;
+      if (!(entry.identity == *identity) || entry.store->forked()) continue;
       THERMOCLINE_RETURN_IF_ERROR(entry.store->CheckOpenOptions(options));
       entry.store->RaiseDurability(options.durability);
       ++entry.uses;
@@ -60,6 +60,7 @@ Status ReleaseStore(const std::shared_ptr<Store>& store) {
   const auto entry = std::find_if(registry.entries.begin(), registry.entries.end(),
                                   [&](const Entry& candidate) { return candidate.store == store; });
   if (entry == registry.entries.end() || --entry->uses > 0) return Status::Ok();
+  if (store->forked()) return Status::Ok();  // the parent's to close; the entry keeps it from being destroyed here
   registry.entries.erase(entry);
   return store->Close();
 }

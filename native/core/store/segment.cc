@@ -39,7 +39,8 @@ Status Segment::CreateFiles(const io::File& directory, const format::StoreId& st
   THERMOCLINE_RETURN_IF_ERROR(blocks->SetSize(blocks_header.file_bytes));
   THERMOCLINE_RETURN_IF_ERROR(blocks->WriteAt(0, BytesOf(blocks_header)));
 
-  Result<io::File> log = io::File::Open(directory, LogFileName(number).text, io::File::Mode::kCreateNew, FileRole::kLog);
+  Result<io::File> log =
+      io::File::Open(directory, LogFileName(number).text, io::File::Mode::kCreateNew, FileRole::kLog);
   if (!log.ok()) return log.status();
   THERMOCLINE_RETURN_IF_ERROR(log->Allocate(0, format::kHeaderBytes));
   THERMOCLINE_RETURN_IF_ERROR(log->WriteAt(0, BytesOf(log_header)));
@@ -57,12 +58,12 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
   segment->number_ = number;
   segment->log_capacity_ = entry.log_capacity;
 
-  Result<io::File> log = io::File::Open(directory, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
+  Result<io::File> log =
+      io::File::Open(directory, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
   if (!log.ok()) return log.status();
   segment->log_file_ = std::move(*log);
   format::LogHeader log_bytes;
-  THERMOCLINE_RETURN_IF_ERROR(
-      segment->log_file_.ReadAt(0, {reinterpret_cast<char*>(&log_bytes), sizeof log_bytes}));
+  THERMOCLINE_RETURN_IF_ERROR(segment->log_file_.ReadAt(0, {reinterpret_cast<char*>(&log_bytes), sizeof log_bytes}));
   const auto log_header = format::DecodeLogHeader(BytesOf(log_bytes));
   if (!log_header || !(log_header->store_id == store_id) || log_header->segment != entry.number ||
       log_header->log_capacity != entry.log_capacity) {
@@ -88,8 +89,7 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
   if (*blocks_size < layout->embedding_offset) return Status::Corrupt(FileRole::kBlocks, entry.number, *blocks_size);
   segment->blocks_bytes_.store(*blocks_size, std::memory_order_relaxed);
 
-  Result<io::Mapping> log_map =
-      io::Mapping::Map(segment->log_file_, 0, entry.log_capacity, io::Mapping::Kind::kShared);
+  Result<io::Mapping> log_map = io::Mapping::Map(segment->log_file_, 0, entry.log_capacity, io::Mapping::Kind::kShared);
   if (!log_map.ok()) return log_map.status();
   segment->log_map_ = std::move(*log_map);
   Result<io::Mapping> blocks_map =
@@ -154,8 +154,7 @@ void Segment::ClearRebuiltColumns() {
 const float* Segment::PrivateEmbeddings() {
   const std::lock_guard<std::mutex> guard(private_mutex_);
   if (!private_map_.mapped()) {
-    Result<io::Mapping> map =
-        io::Mapping::Map(blocks_file_, 0, layout_.file_bytes, io::Mapping::Kind::kPrivate);
+    Result<io::Mapping> map = io::Mapping::Map(blocks_file_, 0, layout_.file_bytes, io::Mapping::Kind::kPrivate);
     if (!map.ok()) return nullptr;
     private_map_ = std::move(*map);
   }

@@ -20,7 +20,7 @@ struct Snapshot {
   };
 
   Sequence sequence = 0;
-  Position tail;  // frames of the snapshot end here at the latest
+  Position tail;            // frames of the snapshot end here at the latest
   std::vector<Part> parts;  // in list order
 
   bool Holds(const Segment& segment, Slot slot) const {

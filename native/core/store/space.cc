@@ -23,9 +23,7 @@ constexpr uint64_t kBlocksAheadBytes = 4 * 1024 * 1024;
 constexpr int kCatchUpRounds = 8;
 constexpr size_t kCatchUpFrames = 8;
 
-uint64_t ReadyOf(uint64_t word, SegmentNumber segment) {
-  return word >> 32 == Raw(segment) ? word & 0xFFFFFFFFu : 0;
-}
+uint64_t ReadyOf(uint64_t word, SegmentNumber segment) { return word >> 32 == Raw(segment) ? word & 0xFFFFFFFFu : 0; }
 
 uint64_t MakeReady(SegmentNumber segment, uint64_t value) { return (uint64_t{Raw(segment)} << 32) | value; }
 
@@ -70,7 +68,8 @@ Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t timeout_us) {
     }
     const uint64_t ahead = kBlocksAheadBytes / 2 / (*segment)->layout().embedding_stride;
     const bool blocks_due = ready < (*segment)->slots() && end + ahead > ready;
-    const bool segment_due = end > (*segment)->slots() / 2 && newest_listed_.load(std::memory_order_relaxed) == Raw(number);
+    const bool segment_due =
+        end > (*segment)->slots() / 2 && newest_listed_.load(std::memory_order_relaxed) == Raw(number);
     if (blocks_due || segment_due) WakeHelper();
     return ClaimedSlots{*segment, first};
   }
@@ -159,11 +158,11 @@ Result<uint32_t> Store::CreateNextSegment(uint32_t slots_min, uint64_t log_bytes
   format::SegmentEntry entry{};
   entry.number = meta.next_segment;
   entry.slots = static_cast<uint32_t>(format::RoundUp(std::max(usual, slots_min), 64));
-  entry.log_capacity = format::RoundUp(
-      std::max(usual * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes), format::kSectionBytes);
+  entry.log_capacity =
+      format::RoundUp(std::max(usual * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes), format::kSectionBytes);
   const auto number = static_cast<SegmentNumber>(entry.number);
-  THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, store_id_, number, entry.slots, dimensions_,
-                                                   entry.log_capacity, Syncs()));
+  THERMOCLINE_RETURN_IF_ERROR(
+      Segment::CreateFiles(directory_, store_id_, number, entry.slots, dimensions_, entry.log_capacity, Syncs()));
   meta.segments.push_back(entry);
   meta.next_segment += 1;
   meta.list_generation += 1;
@@ -192,12 +191,14 @@ Status Store::GrowIndex(uint64_t entries_min) {
 Status Store::GrowIndexLocked(uint64_t entries_min) {
   const IndexWord old{LoadAcquire(boot_->index)};
   const uint32_t log2 = std::max(CellsLog2For(entries_min), old.cells_log2() + 1);
-  const IndexWord fresh = IndexWord::Make(format::RoundUp(old.offset() + old.bytes(), format::kSectionBytes), log2, old.generation() + 1);
+  const IndexWord fresh =
+      IndexWord::Make(format::RoundUp(old.offset() + old.bytes(), format::kSectionBytes), log2, old.generation() + 1);
   if (fresh.offset() + fresh.bytes() > cache_map_.length()) return Status::Error(ErrorCode::kTooLarge);
   // What an interrupted growth left here is given back first, so that the cells are empty.
   Result<uint64_t> size = cache_file_.Size();
   if (!size.ok()) return size.status();
-  if (*size > fresh.offset()) THERMOCLINE_RETURN_IF_ERROR(cache_file_.PunchHole(fresh.offset(), *size - fresh.offset()));
+  if (*size > fresh.offset())
+    THERMOCLINE_RETURN_IF_ERROR(cache_file_.PunchHole(fresh.offset(), *size - fresh.offset()));
   THERMOCLINE_RETURN_IF_ERROR(cache_file_.Allocate(fresh.offset(), fresh.bytes()));
   cache_map_.Populate(fresh.offset(), fresh.bytes());
   const IndexTable from = TableOf(old);
@@ -317,8 +318,8 @@ void Store::MakeSpaceAhead() {
     log_backed = BackLogUpTo(segment, std::min(tail.offset() + ahead, segment.log_capacity()), true);
   }
   if (!slots_backed.ok() || !log_backed.ok()) return;
-  const bool half_full = claimed > segment.slots() / 2 ||
-                         (tail.segment() == number && tail.offset() > segment.log_capacity() / 2);
+  const bool half_full =
+      claimed > segment.slots() / 2 || (tail.segment() == number && tail.offset() > segment.log_capacity() / 2);
   const std::shared_ptr<const format::Meta> list = List();
   if (half_full && list->segments.back().number == Raw(number)) {
     Result<uint32_t> next = CreateNextSegment(0, 0);

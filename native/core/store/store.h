@@ -43,7 +43,7 @@ namespace thermocline::store {
 enum class Durability : uint8_t { kNone = 0, kFlush = 1, kCommit = 2 };
 
 struct OpenOptions {
-  uint32_t dimensions = 0;              // 0: not given
+  uint32_t dimensions = 0;  // 0: not given
   std::optional<format::Metric> metric;
   Durability durability = Durability::kFlush;
   bool create = true;
@@ -103,6 +103,9 @@ class Store final : private IdMatcher {
   ~Store() override;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
+
+  /// True in a child that was forked after the store was opened: mappings and locks are the parent's (R14).
+  bool forked() const { return fork_generation_ != io::ForkGeneration(); }
 
   /// kDimension or kMismatch when the options ask for another store than this one.
   Status CheckOpenOptions(const OpenOptions& options) const;
@@ -168,6 +171,9 @@ class Store final : private IdMatcher {
 
   Store() = default;
 
+  // read.cc
+  Result<std::optional<MemoryRef>> FindOnce(uint64_t hash, std::string_view id);
+
   // open.cc
   Status OpenDirectory(const std::string& path, const OpenOptions& options);
   Status CreateStore(const OpenOptions& options);
@@ -175,7 +181,8 @@ class Store final : private IdMatcher {
   Status StartSession(bool* first_opener);
   Status OpenCache(bool first_opener, bool created);
   Status MapCache();
-  bool CacheIsWhole(bool same_boot);
+  bool ClosedClean() const;
+  bool WordsAreSane();
   Status WriteCacheHeader(const io::BootIdentity& boot);
   void StopHelper();
   void RemoveUnlisted();
@@ -266,6 +273,7 @@ class Store final : private IdMatcher {
   uint64_t expected_records_ = 0;
   double open_ms_ = 0;
   bool recovered_ = false;
+  uint32_t fork_generation_ = io::ForkGeneration();
   bool closed_ = false;
 
   std::mutex list_mutex_;

@@ -62,9 +62,8 @@ Result<VerifyReport> Store::Verify(const std::atomic<bool>& cancel) {
     Result<std::optional<MemoryRef>> found = Find(record.id);
     if (!found.ok()) {
       Report(report, "cache", 0, record.id);
-    } else if (!found->has_value()
-                   ? LoadAcquire(memory.segment->died(record.slot())) == 0
-                   : (*found)->record.header.sequence < record.header.sequence) {
+    } else if (!found->has_value() ? LoadAcquire(memory.segment->died(record.slot())) == 0
+                                   : (*found)->record.header.sequence < record.header.sequence) {
       Report(report, "cache", 0, record.id);
     }
   }

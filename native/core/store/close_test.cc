@@ -1,0 +1,150 @@
+// A clean close: what is left on the disk, who believes it, and that writing goes on after it.
+
+#include "core/format/blocks.h"
+#include "core/store/file_names.h"
+#include "core/store/registry.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::store {
+namespace {
+
+using test::Memory;
+
+void Fill(Store& store, int from, int to) {
+  for (int i = from; i < to; ++i) {
+    Memory memory;
+    memory.id = std::to_string(i);
+    memory.embedding = test::EmbeddingOf(static_cast<uint64_t>(i), store.dimensions());
+    memory.content = "content of " + memory.id;
+    ASSERT_OK(test::Put(store, memory));
+  }
+}
+
+void ExpectFilled(Store& store, int count) {
+  EXPECT_EQ(store.size(), static_cast<uint64_t>(count));
+  for (int i = 0; i < count; ++i) {
+    const std::optional<Memory> memory = test::Get(store, std::to_string(i));
+    ASSERT_TRUE(memory.has_value());
+    EXPECT_TRUE(memory->embedding == test::EmbeddingOf(static_cast<uint64_t>(i), store.dimensions()));
+    EXPECT_EQ(memory->content.value_or(""), "content of " + memory->id);
+  }
+  test::ExpectWhole(store);
+}
+
+TEST(StoreClose, CutsFilesToWhatIsUsedAndLeavesNoOthers) {
+  test::StoreFixture store(16, Durability::kFlush);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 300);  // the second segment is open
+  const Position tail = store->LogTail();
+  ASSERT_EQ(Raw(tail.segment()), 2u);
+  Position last_of_first;
+  for (const LogRecord& record : test::AllRecords(*store)) {
+    if (Raw(record.position.segment()) != 1) break;
+    last_of_first = Position(record.position.segment(), record.position.offset() + record.length);
+  }
+  ASSERT_OK(store.Close());
+  EXPECT_EQ(std::filesystem::file_size(store.Join("2.log")), tail.offset());
+  EXPECT_EQ(std::filesystem::file_size(store.Join("1.log")), last_of_first.offset());
+  const format::BlocksHeader layout = format::MakeBlocksHeader({}, SegmentNumber{2}, 512, 16);
+  EXPECT_EQ(std::filesystem::file_size(store.Join("2.blocks")), layout.embedding_offset + (300 - 256) * 64u);
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(store.path())) {
+    const std::string name = entry.path().filename();
+    EXPECT_TRUE(name == "meta" || name == "lock" || name == "cache" || SegmentOfFileName(name) != 0);
+    EXPECT_LE(SegmentOfFileName(name), 3u);
+    ++files;
+  }
+  EXPECT_LE(files, 9u);
+  ASSERT_OK(store.Open());
+  EXPECT_FALSE(store.Recovered());
+  EXPECT_EQ(store.Epoch(), 1u);
+  ExpectFilled(*store, 300);
+}
+
+TEST(StoreClose, IsBelievedInAnotherBootWhenItWasCleanAndSynced) {
+  test::StoreFixture store(3, Durability::kFlush);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 20);
+  ASSERT_OK(store.Close());
+  {
+    const test::OtherBoot boot("clean close, other boot");
+    ASSERT_OK(store.Open());
+    EXPECT_FALSE(store.Recovered());
+    ExpectFilled(*store, 20);
+    // The marker goes before the first write, so a cut now is not covered by it.
+    Fill(*store, 20, 40);
+    store.Kill();
+  }
+  const test::OtherBoot boot("cut, third boot");
+  ASSERT_OK(store.Open());
+  EXPECT_TRUE(store.Recovered());
+  EXPECT_EQ(store.Epoch(), 2u);
+  ExpectFilled(*store, 40);
+}
+
+TEST(StoreClose, WritingGoesOnInCutFilesWithoutDamage) {
+  test::StoreFixture store(48);
+  for (int turn = 0; turn < 30; ++turn) {
+    ASSERT_OK(store.Open());
+    EXPECT_FALSE(store.Recovered());
+    ExpectFilled(*store, turn * 37);
+    Fill(*store, turn * 37, turn * 37 + 37);
+    store->MakeSpaceAhead();
+    ASSERT_OK(store.Close());
+  }
+  std::filesystem::remove(store.Join("cache"));
+  ASSERT_OK(store.Open());
+  ExpectFilled(*store, 30 * 37);
+}
+
+TEST(StoreClose, WithoutAWriteLeavesTheStoreAsItIs) {
+  test::StoreFixture store(3, Durability::kFlush);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 5);
+  ASSERT_OK(store.Close());
+  const std::string cache = test::ReadFileBytes(store.Join("cache"));
+  const std::string meta = test::ReadFileBytes(store.Join("meta"));
+  ASSERT_OK(store.Open());
+  ExpectFilled(*store, 5);
+  ASSERT_OK(store.Close());
+  EXPECT_TRUE(cache == test::ReadFileBytes(store.Join("cache")));
+  EXPECT_TRUE(meta == test::ReadFileBytes(store.Join("meta")));
+}
+
+// Goal: the last to close knows every segment. Method: a participant that only reads outlives one that wrote through
+// several segments, so its list is old when it writes the list.
+TEST(StoreClose, ByAParticipantThatOnlyReadKeepsTheSegmentsThatOthersMade) {
+  for (const Durability durability : {Durability::kNone, Durability::kFlush}) {
+    test::StoreFixture reader(2, durability);
+    ASSERT_OK(reader.Open());
+    Fill(*reader, 0, 3);
+    {
+      auto writer = Store::Open(reader.path(), reader.options);
+      ASSERT_OK(writer);
+      EXPECT_EQ((*writer)->Stats()->participants, 2u);
+      Fill(**writer, 3, 1500);
+      ASSERT_OK((*writer)->Close());
+    }
+    ASSERT_OK(reader.Reopen());
+    EXPECT_FALSE(reader.Recovered());
+    ExpectFilled(*reader, 1500);
+  }
+}
+
+TEST(StoreClose, OfOneHandleLeavesTheOthersOfItsProcessOpen) {
+  TempDirectory directory;
+  OpenOptions options;
+  options.dimensions = 2;
+  auto first = AcquireStore(directory.Join("store"), options);
+  auto second = AcquireStore(directory.Join("./store"), {});
+  ASSERT_OK(first);
+  ASSERT_OK(second);
+  EXPECT_TRUE(*first == *second);
+  ASSERT_OK(ReleaseStore(*first));
+  Fill(**second, 0, 10);
+  ExpectFilled(**second, 10);
+  ASSERT_OK(ReleaseStore(*second));
+}
+
+}  // namespace
+}  // namespace thermocline::store
