@@ -1,6 +1,6 @@
 // Runs the registered tests; the only `main` of the native test binary.
 //
-//   thermocline_test [filter] [--seed n] [--list]
+//   thermocline_test [filter] [--seed n] [--rounds n] [--list]
 //
 // `filter` is a part of `Suite.ClaimName`. Exit 0 when everything passed, 1 when not, 2 on wrong usage.
 
@@ -37,6 +37,7 @@ std::vector<Test>& Tests() {
 std::mutex report_mutex;
 int failures_of_test = 0;
 uint64_t seed = kSeedDefault;
+uint64_t rounds_asked = 0;  // 0: not asked
 std::atomic<uint64_t> directories_made{0};
 
 struct Arguments {
@@ -49,9 +50,9 @@ bool ParseArguments(int count, char** values, Arguments* arguments) {
     const std::string_view value = values[index];
     if (value == "--list") {
       arguments->list = true;
-    } else if (value == "--seed" && index + 1 < count) {
+    } else if ((value == "--seed" || value == "--rounds") && index + 1 < count) {
       char* end = nullptr;
-      seed = std::strtoull(values[++index], &end, 10);
+      (value == "--seed" ? seed : rounds_asked) = std::strtoull(values[++index], &end, 10);
       if (*end != '\0') return false;
     } else if (value.substr(0, 1) != "-") {
       arguments->filter = values[index];
@@ -111,6 +112,16 @@ void ReportFailure(const char* file, int line, const std::string& message) {
 }
 
 uint64_t TestSeed() { return seed; }
+
+uint64_t TestRounds(uint64_t usual, uint64_t nightly) {
+  if (rounds_asked != 0) return rounds_asked;
+  return std::getenv("THERMOCLINE_NIGHTLY") == nullptr ? usual : nightly;
+}
+
+int FailureCount() {
+  const std::lock_guard<std::mutex> guard(report_mutex);
+  return failures_of_test;
+}
 
 uint64_t TestScale() { return std::getenv("THERMOCLINE_NIGHTLY") == nullptr ? 1 : kNightlyScale; }
 

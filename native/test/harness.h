@@ -36,6 +36,12 @@ uint64_t TestSeed();
 /// 1, or 20 when THERMOCLINE_NIGHTLY is set: a factor for numbers of rounds.
 uint64_t TestScale();
 
+/// `--rounds n`, else `usual`, or `nightly` when THERMOCLINE_NIGHTLY is set.
+uint64_t TestRounds(uint64_t usual, uint64_t nightly);
+
+/// Failed expectations of the running test so far.
+int FailureCount();
+
 /// SplitMix64 (Steele, Lea, Flood 2014): enough for tests, the same on every platform.
 class Random {
  public:
@@ -171,5 +177,6 @@ bool CheckCode(const Status& status, ErrorCode code, const char* expression, con
 
 using thermocline::test::Random;         // NOLINT: tests are the only includers
 using thermocline::test::TempDirectory;  // NOLINT
+using thermocline::test::TestRounds;     // NOLINT
 using thermocline::test::TestScale;      // NOLINT
 using thermocline::test::TestSeed;       // NOLINT

@@ -3,6 +3,7 @@
 // Thread rule: one reader per handle, used by its thread alone; no code of the caller runs between the native call
 // and the end of the decoding, so the shared arrays cannot be overwritten in between.
 
+import { Failure, failure } from '../errors'
 import { addon, type NativeCursor, type NativeStore, type ReadStrings } from '../native'
 import type { Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
 import { decodeMetadata } from './metadata-encoder'
@@ -53,10 +54,14 @@ export class MemoryReader {
     return cursor.next(this.#strings) ? this.#decode(this.#strings[2]) : undefined
   }
 
-  /** The memory that the record at a place describes. */
+  /** The memory that the record at a place describes. CORRUPT when none begins there. */
   readAt(segment: number, logOffset: number): Memory {
     this.#makeRoom()
     this.native.readAt(segment, logOffset, this.#strings)
+    // The core knows aligned places only: one inside the record's first bytes would lead it to the record.
+    if (this.numbers[LOG_OFFSET] !== logOffset) {
+      throw failure(Failure.CORRUPT, 'no record begins at that place', { segment, offset: logOffset })
+    }
     return this.#decode(this.#strings[2])
   }
 

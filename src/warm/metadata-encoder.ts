@@ -156,7 +156,14 @@ export function encodeMetadata(metadata: unknown): string {
   return text
 }
 
-/** The inverse. Undefined stands for `{}`. */
+/** The inverse. Undefined stands for `{}`. CORRUPT: text that this file did not write. */
 export function decodeMetadata(text: string | undefined): JsonObject {
-  return text === undefined ? {} : (JSON.parse(text) as JsonObject)
+  if (text === undefined) return {}
+  try {
+    const metadata: unknown = JSON.parse(text)
+    if (typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)) return metadata as JsonObject
+  } catch {
+    // Reported below: what JSON.parse says of bytes that nobody wrote helps nobody.
+  }
+  throw failure(Failure.CORRUPT, 'the metadata of a memory is damaged')
 }

@@ -76,11 +76,18 @@ class JobContext {
   timed(kind, action) {
     const startedAt = performance.now()
     const result = action()
-    const took = performance.now() - startedAt
-    let latencies = this.#latencies.get(kind)
-    if (latencies === undefined) this.#latencies.set(kind, (latencies = new Latencies()))
-    latencies.add(took)
+    this.noted(kind, performance.now() - startedAt)
     return result
+  }
+
+  /** Notes how long an operation took. */
+  noted(kind, ms) {
+    let latencies = this.#latencies.get(kind)
+    if (latencies === undefined) {
+      latencies = new Latencies()
+      this.#latencies.set(kind, latencies)
+    }
+    latencies.add(ms)
   }
 
   latencies() {

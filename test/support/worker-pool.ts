@@ -87,8 +87,9 @@ export class Run {
       this.#listen(worker, index)
       const job = options.jobs[index] as Job
       worker.postMessage({
-        ...options,
-        jobs: undefined,
+        directory: options.directory,
+        openOptions: options.openOptions,
+        seed: options.seed,
         job: job.name,
         arguments: job.arguments,
         opens: job.opens ?? true,
@@ -105,24 +106,44 @@ export class Run {
     await (this.#workers[index] as Worker).terminate()
   }
 
+  /** The end of all jobs. Rejects with what the first worker that failed has to say. */
+  async result(): Promise<RunResult> {
+    const outcomes = await this.outcomes
+    const done = outcomes.map((outcome, worker) => {
+      if (outcome.status === 'done') return outcome
+      const failures = outcomes.flatMap((each) => (each.status === 'failed' ? [each.error] : []))
+      // The one that made the others stop says more than they do.
+      const text = failures.find((failure) => !failure.includes('before the start')) ?? failures[0]
+      if (text !== undefined) throw new Error(`a worker failed: ${text}`)
+      throw new Error(`worker ${worker} exited: ${JSON.stringify(outcome)}`)
+    })
+    const kinds = new Set(done.flatMap(({ latencies }) => Object.keys(latencies)))
+    return {
+      values: done.map(({ value }) => value),
+      latencies: new Map([...kinds].map((kind) => [kind, merge(done.map(({ latencies }) => latencies[kind]))])),
+      workMs: Math.max(...done.map(({ endedAt }) => endedAt)) - this.releasedAt,
+    }
+  }
+
   #listen(worker: Worker, index: number): void {
     let thrown: Error | undefined
     const end = (outcome: Outcome): void => {
-      worker.removeAllListeners()
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit)
       this.#end(index, outcome)
     }
-    worker.on('message', (message: Message) => {
+    const onMessage = (message: Message): void => {
       if (message.type === 'ready') {
         if (++this.#readyCount === this.#workers.length) this.#release()
       } else {
         const { type, ...rest } = message
         end({ status: type, ...rest } as Outcome)
       }
-    })
-    worker.on('error', (error) => {
+    }
+    const onError = (error: unknown): void => {
       thrown = error as Error
-    })
-    worker.on('exit', (exitCode) => end({ status: 'exited', exitCode, error: thrown }))
+    }
+    const onExit = (exitCode: number): void => end({ status: 'exited', exitCode, error: thrown })
+    worker.on('message', onMessage).on('error', onError).on('exit', onExit)
   }
 
   #release(): void {
@@ -147,7 +168,6 @@ export class Run {
   async #hang(timeoutMs: number): Promise<Error> {
     const hung = this.#found.flatMap((found, index) => (found === undefined ? [index] : []))
     const patience = new Promise((resolve) => setTimeout(resolve, terminateMsMax))
-    for (const worker of this.#workers) worker.removeAllListeners()
     await Promise.race([Promise.all(this.#workers.map((worker) => worker.terminate())), patience])
     return new Error(`hang: workers ${hung.join(', ')} did not end within ${timeoutMs} ms`)
   }
@@ -174,23 +194,8 @@ export class WorkerPool {
   }
 
   /** Runs all jobs to their end. Throws what the first worker that failed has to say. */
-  async run(options: RunOptions): Promise<RunResult> {
-    const run = this.start(options)
-    const outcomes = await run.outcomes
-    const done = outcomes.map((outcome, worker) => {
-      if (outcome.status === 'done') return outcome
-      const failures = outcomes.flatMap((each) => (each.status === 'failed' ? [each.error] : []))
-      // The one that made the others stop says more than they do.
-      const text = failures.find((failure) => !failure.includes('before the start')) ?? failures[0]
-      if (text !== undefined) throw new Error(`a worker failed: ${text}`)
-      throw new Error(`worker ${worker} exited: ${JSON.stringify(outcome)}`)
-    })
-    const kinds = new Set(done.flatMap(({ latencies }) => Object.keys(latencies)))
-    return {
-      values: done.map(({ value }) => value),
-      latencies: new Map([...kinds].map((kind) => [kind, merge(done.map(({ latencies }) => latencies[kind]))])),
-      workMs: Math.max(...done.map(({ endedAt }) => endedAt)) - run.releasedAt,
-    }
+  run(options: RunOptions): Promise<RunResult> {
+    return this.start(options).result()
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "core/kernels/distance.h"
 #include "core/store/log_reader.h"
@@ -9,8 +10,6 @@
 namespace thermocline::search {
 namespace {
 
-// Candidates beyond the limit, against the rounding of the single-precision scan.
-constexpr uint64_t kSpareCandidates = 64;
 // Slots between two looks at the cancel flag: well below a millisecond.
 constexpr uint32_t kSlotsPerLook = 1024;
 // How far a single-precision score may lie below the true one, in relation to its size.
@@ -23,30 +22,44 @@ struct Candidate {
   Slot slot;
 };
 
+double Slackened(double score) { return score - kScoreSlack * (1 + std::abs(score)); }
+
 /// Whether `a` is the better hit.
 bool Better(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.born < b.born; }
 
-/// The best so far, worst on top. Grows as needed, so a huge limit costs nothing on a small store.
+/// All that may be among the `limit` best once they are scored exactly: those whose scanned score is not below the
+/// limit-th best by more than the scan's rounding. A fixed number of spare candidates would not do: a thousand
+/// memories of one direction have a thousand scores that differ by rounding alone. Grows as needed, so a huge limit
+/// costs nothing on a small store.
 class TopCandidates {
  public:
-  explicit TopCandidates(uint64_t count_max) : count_max_(count_max) {}
+  TopCandidates(uint64_t limit, double floor) : limit_(limit), cut_(floor) {}
 
-  bool Wants(double score) const { return heap_.size() < count_max_ || score >= heap_.front().score; }
+  bool Wants(double score) const { return score >= cut_; }
   void Add(const Candidate& candidate) {
-    if (heap_.size() < count_max_) {
-      heap_.push_back(candidate);
-      std::push_heap(heap_.begin(), heap_.end(), Better);
-    } else if (Better(candidate, heap_.front())) {
-      std::pop_heap(heap_.begin(), heap_.end(), Better);
-      heap_.back() = candidate;
-      std::push_heap(heap_.begin(), heap_.end(), Better);
+    candidates_.push_back(candidate);
+    if (best_scores_.size() < limit_) {
+      best_scores_.push_back(candidate.score);
+      std::push_heap(best_scores_.begin(), best_scores_.end(), std::greater<>());
+    } else if (candidate.score > best_scores_.front()) {
+      std::pop_heap(best_scores_.begin(), best_scores_.end(), std::greater<>());
+      best_scores_.back() = candidate.score;
+      std::push_heap(best_scores_.begin(), best_scores_.end(), std::greater<>());
     }
+    if (best_scores_.size() == limit_) cut_ = std::max(cut_, Slackened(best_scores_.front()));
+    if (candidates_.size() < prune_at_) return;
+    std::erase_if(candidates_, [this](const Candidate& other) { return other.score < cut_; });
+    prune_at_ = std::max(kPruneAtMin, candidates_.size() * 2);
   }
-  std::vector<Candidate>& candidates() { return heap_; }
+  std::vector<Candidate>& candidates() { return candidates_; }
 
  private:
-  uint64_t count_max_;
-  std::vector<Candidate> heap_;
+  static constexpr size_t kPruneAtMin = 1024;
+  uint64_t limit_;
+  double cut_;
+  size_t prune_at_ = kPruneAtMin;
+  std::vector<double> best_scores_;  // the worst on top
+  std::vector<Candidate> candidates_;
 };
 
 Status CheckQuery(const store::Store& store, std::span<const float> query) {
@@ -69,8 +82,8 @@ Result<std::vector<SearchHit>> SearchExact(store::Store& store, std::span<const 
   if (!snapshot.ok()) return snapshot.status();
   const kernels::ScoreFunction score_of = kernels::FastScore(store.metric());
   const size_t dimensions = store.dimensions();
-  TopCandidates top(limit + kSpareCandidates);
-  const double floor = score_min ? *score_min - kScoreSlack * (1 + std::abs(*score_min)) : -HUGE_VAL;
+  if (limit == 0) return std::vector<SearchHit>();
+  TopCandidates top(limit, score_min ? Slackened(*score_min) : -HUGE_VAL);
 
   for (const store::Snapshot::Part& part : snapshot->parts) {
     store::Segment& segment = *part.segment;
@@ -79,7 +92,7 @@ Result<std::vector<SearchHit>> SearchExact(store::Store& store, std::span<const 
       const auto slot = static_cast<Slot>(raw);
       if (!snapshot->Holds(segment, slot) || !segment.Covers(slot)) continue;
       const double score = score_of(query.data(), segment.embedding(slot), dimensions);
-      if (score >= floor && top.Wants(score)) {
+      if (top.Wants(score)) {
         // Whether there is an embedding at all is in the record, so only candidates pay for the look.
         const auto record = store::ReadRecord(segment, LoadRelaxed(segment.record(slot)));
         if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), segment.record(slot));

@@ -135,12 +135,17 @@ Status Store::RepairUpTo(Position at, uint64_t end) {
     const auto header = ReadFrame(segment, salt_, offset, false);
     if (!header) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
     const Position position(segment.number(), offset);
-    THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
+    // What is visible is applied: its owner moved `applied` last. To apply it again would lead readers, for a moment,
+    // from a newer record of an id to an older one of the same frame.
+    const Sequence last = header->first_sequence + header->record_count - 1;
+    if (header->record_count > 0 && last > LoadAcquire(boot_->applied)) {
+      THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
+    }
     StoreRelaxed(boot_->last_frame_crc, uint64_t{header->header_crc});
     StoreRelease(boot_->last_frame, position.raw());
     if (header->record_count > 0) {
       StoreRelaxed(boot_->size, header->memories_after);
-      StoreRelease(boot_->applied, header->first_sequence + header->record_count - 1);
+      StoreRelease(boot_->applied, last);
     }
     if (end == UINT64_MAX) break;
     offset += FrameBytes(*header);

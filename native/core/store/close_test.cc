@@ -71,9 +71,13 @@ TEST(StoreClose, IsBelievedInAnotherBootWhenItWasCleanAndSynced) {
     ASSERT_OK(store.Open());
     EXPECT_FALSE(store.Recovered());
     ExpectFilled(*store, 20);
-    // The marker goes before the first write, so a cut now is not covered by it.
+    const std::string clean = test::ReadFileBytes(store.Join("cache"));
     Fill(*store, 20, 40);
     store.Kill();
+    // A cut: of the cache only the marker's removal was synced; its words and its index are as at the clean close.
+    const std::string now = test::ReadFileBytes(store.Join("cache"));
+    test::WriteFileBytes(store.Join("cache"),
+                         now.substr(0, format::kBootWordsOffset) + clean.substr(format::kBootWordsOffset));
   }
   const test::OtherBoot boot("cut, third boot");
   ASSERT_OK(store.Open());
@@ -129,6 +133,42 @@ TEST(StoreClose, ByAParticipantThatOnlyReadKeepsTheSegmentsThatOthersMade) {
     EXPECT_FALSE(reader.Recovered());
     ExpectFilled(*reader, 1500);
   }
+}
+
+// The same with a segment that is open and has no frame yet: nothing but the list leads to it.
+TEST(StoreClose, KeepsAnOpenSegmentThatHasNoFrameYet) {
+  test::StoreFixture reader(2);
+  ASSERT_OK(reader.Open());
+  Fill(*reader, 0, 3);
+  {
+    auto writer = Store::Open(reader.path(), reader.options);
+    ASSERT_OK(writer);
+    Fill(**writer, 3, 256);
+    Batch batch((*writer)->hash_key());
+    Memory memory;
+    memory.id = "conflict";
+    batch.Put(test::PutInputOf(memory), false, 1);  // claims a slot of the next segment, commits nothing
+    EXPECT_ERROR((*writer)->Commit(batch, test::kLockTimeout), ErrorCode::kConflict);
+    ASSERT_OK((*writer)->Close());
+  }
+  ASSERT_OK(reader.Reopen());
+  EXPECT_FALSE(reader.Recovered());
+  ExpectFilled(*reader, 256);
+  Fill(*reader, 256, 300);
+  ExpectFilled(*reader, 300);
+}
+
+TEST(StoreClose, FilesThatNoListNamesAreRemovedByTheNextFirstOpener) {
+  test::StoreFixture store(2);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 3);
+  ASSERT_OK(store.Close());
+  for (const char* name : {"77.log", "77.blocks", "meta.new"}) test::WriteFileBytes(store.Join(name), "left over");
+  test::WriteFileBytes(store.Join("notes.txt"), "a stranger's");
+  ASSERT_OK(store.Open());
+  for (const char* name : {"77.log", "77.blocks", "meta.new"}) EXPECT_FALSE(std::filesystem::exists(store.Join(name)));
+  EXPECT_TRUE(std::filesystem::exists(store.Join("notes.txt")));
+  ExpectFilled(*store, 3);
 }
 
 TEST(StoreClose, OfOneHandleLeavesTheOthersOfItsProcessOpen) {

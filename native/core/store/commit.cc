@@ -67,7 +67,7 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
   }
   THERMOCLINE_RETURN_IF_ERROR(SessionWritable(timeout_us));
   for (const Operation& operation : batch.operations()) {
-    if (!AllFinite(operation.put.embedding)) return ErrorCode::kNotFinite;
+    THERMOCLINE_RETURN_IF_ERROR(CheckOperation(operation));
     // Warms what the look-up under the lock will touch, and maps the segments it needs, which R17 forbids there.
     Table().FindCell(operation.hash, operation.put.id, *this);
   }
@@ -136,6 +136,24 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
       }
     }
   }
+}
+
+/// Sizes are checked here too, not only by who converts them: a block of the wrong size would reach into the next one.
+Status Store::CheckOperation(const Operation& operation) const {
+  const PutInput& put = operation.put;
+  if (put.id.empty() || put.id.size() > kIdBytesMax) {
+    return Status::Error(ErrorCode::kKeySize).set_value(static_cast<int64_t>(put.id.size()));
+  }
+  if (!put.embedding.empty() && put.embedding.size() != dimensions_) {
+    return Status::Error(ErrorCode::kDimension).set_value(dimensions_);
+  }
+  if (std::max(put.content.size(), operation.patch.content.size()) > kContentBytesMax) {
+    return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kContentBytesMax));
+  }
+  if (std::max(put.metadata.size(), operation.patch.metadata.size()) > kMetadataBytesMax) {
+    return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kMetadataBytesMax));
+  }
+  return AllFinite(put.embedding) ? Status::Ok() : Status::Error(ErrorCode::kNotFinite);
 }
 
 // Step 3: no lock; other threads fill their blocks at the same time.

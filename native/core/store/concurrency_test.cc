@@ -90,6 +90,12 @@ void WriteAndRead(Store& store, int thread, uint64_t rounds, Effects& effects) {
       batch.Put(test::PutInputOf(memory), false);
     } else if (choice < 9) {
       batch.Delete(memory.id, false);
+    } else if (choice < 10) {  // carries on, unconditionally, whatever is newest when the lock is held
+      PatchInput patch;
+      patch.id = memory.id;
+      patch.set_metadata = true;
+      patch.metadata = "{}";
+      batch.Update(patch, false);
     } else if (choice < 12) {
       const std::optional<Memory> present = reader.Read(store, number);
       if (!present) continue;
@@ -104,7 +110,7 @@ void WriteAndRead(Store& store, int thread, uint64_t rounds, Effects& effects) {
       continue;
     }
     const Result<Sequence> sequence = store.Commit(batch, test::kLockTimeout);
-    if (choice >= 9 && !sequence.ok()) {
+    if (choice >= 10 && !sequence.ok()) {
       EXPECT_ERROR(sequence, ErrorCode::kConflict);
       continue;
     }

@@ -46,12 +46,16 @@ Status Store::Flush(uint64_t timeout_us) {
   if (tail.none()) return Status::Ok();
   Result<std::shared_ptr<const format::Meta>> list = CurrentList();
   if (!list.ok()) return list.status();
-  if (structure_unsynced_.exchange(false)) {
+  if (structure_unsynced_.load()) {
     // A handle of durability 'none' made segments that were never synced, nor the list that names them.
     THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
-    Status status = SyncSegments(**list, Position(), tail);
+    structure_unsynced_.store(false);
+    list = NewestList();
+    // All that the list names, also what was made ahead: a synced list must not name a file without its header.
+    Status status = list.status();
+    if (list.ok()) status = SyncSegments(**list, Position(), Position(static_cast<SegmentNumber>((*list)->segments.back().number), 0));
     if (status.ok()) {
-      format::Meta again = *List();
+      format::Meta again = **list;
       again.list_generation += 1;
       status = WriteMeta(std::move(again), true);
     }
@@ -76,7 +80,10 @@ Status Store::Flush(uint64_t timeout_us) {
 Status Store::CloseClean(bool sync) {
   THERMOCLINE_RETURN_IF_ERROR(Repair());
   const Position tail(LoadRelaxed(boot_->tail));
-  format::Meta meta = *List();
+  // Not the list held: a participant that only read has not seen the segments that others made.
+  Result<std::shared_ptr<const format::Meta>> newest = NewestList();
+  if (!newest.ok()) return newest.status();
+  format::Meta meta = **newest;
   FillLogEnds(meta, tail);
   if (sync) {
     meta.watermark = Position(LoadRelaxed(boot_->watermark));
@@ -117,14 +124,17 @@ void Store::TrimFiles(const format::Meta& meta) {
     });
     if (viewed) continue;
     uint64_t blocks_end = layout.embedding_offset + layout.embedding_stride * slots;
+    // The words first: were this process killed in between, the next one of this boot would store beyond the end.
+    uint64_t& slots_word = boot_->slots_ready[entry.number % format::kSpaceWords];
+    uint64_t& log_word = boot_->log_ready[entry.number % format::kSpaceWords];
+    if (slots_word >> 32 == entry.number) StoreRelease(slots_word, MakeClaim(entry.number, slots));
+    if (log_word >> 32 == entry.number) {
+      StoreRelease(log_word, MakeClaim(entry.number, static_cast<uint32_t>(log_end / 8)));
+    }
     // A closed segment's last slots may never have been claimed by anybody who finished; what is not backed is a hole.
     if (Result<uint64_t> size = log->Size(); !size.ok() || (*size > log_end && !log->SetSize(log_end).ok())) return;
     if (Result<uint64_t> size = blocks->Size(); !size.ok() || (*size > blocks_end && !blocks->SetSize(blocks_end).ok()))
       return;
-    uint64_t& slots_word = boot_->slots_ready[entry.number % format::kSpaceWords];
-    uint64_t& log_word = boot_->log_ready[entry.number % format::kSpaceWords];
-    if (slots_word >> 32 == entry.number) slots_word = MakeClaim(entry.number, slots);
-    if (log_word >> 32 == entry.number) log_word = MakeClaim(entry.number, static_cast<uint32_t>(log_end / 8));
   }
 }
 

@@ -8,11 +8,10 @@ LogCursor::LogCursor(Store& store, Snapshot snapshot, Sequence since)
     : store_(&store), snapshot_(std::move(snapshot)), since_(since) {
   // The last begun segment whose first frame is at or below since + 1 is where the search starts.
   for (size_t i = 1; i < snapshot_.parts.size(); ++i) {
+    // Looked at only when it is committed: a writer may be in the middle of the frame that comes next.
+    if (!Reached(i, format::kHeaderBytes)) break;
     const auto first = ReadFrame(*snapshot_.parts[i].segment, store_->salt(), format::kHeaderBytes, false);
-    if (!first || !Reached(i, format::kHeaderBytes) || first->first_sequence == 0 ||
-        first->first_sequence > since + 1) {
-      break;
-    }
+    if (!first || first->first_sequence == 0 || first->first_sequence > since + 1) break;
     part_ = i;
   }
 }
@@ -61,12 +60,15 @@ Result<std::optional<LogCursor::Item>> LogCursor::Next() {
 Result<bool> LogCursor::NextFrame() {
   while (part_ < snapshot_.parts.size()) {
     Segment& segment = *snapshot_.parts[part_].segment;
-    const auto frame = Reached(part_, offset_) ? ReadFrame(segment, store_->salt(), offset_, false) : std::nullopt;
-    const bool in_order = frame && (frame->record_count == 0 || frame->first_sequence > last_sequence_);
-    if (!in_order || (offset_ >= EndOf(part_))) {
+    if (!Reached(part_, offset_) || offset_ >= EndOf(part_)) {
       ++part_;
       offset_ = format::kHeaderBytes;
       continue;
+    }
+    // Before the end every frame was committed, so one that cannot be read is damage, never an end.
+    const auto frame = ReadFrame(segment, store_->salt(), offset_, false);
+    if (!frame || (frame->record_count > 0 && frame->first_sequence <= last_sequence_)) {
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset_);
     }
     const uint64_t at = offset_;
     offset_ += FrameBytes(*frame);

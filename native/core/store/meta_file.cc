@@ -69,6 +69,22 @@ Result<std::shared_ptr<const format::Meta>> Store::CurrentList() {
   return list_;
 }
 
+/// The list as the disk has it. Whoever renamed it in may have died before it was published; then that is done here, so
+/// that those who hold the older one find what newcomers use. Growth lock held, or alone.
+Result<std::shared_ptr<const format::Meta>> Store::NewestList() {
+  Result<std::shared_ptr<const format::Meta>> read = ReadMeta();
+  if (!read.ok()) return read.status();
+  {
+    const std::lock_guard<std::mutex> guard(list_mutex_);
+    if (list_->list_generation < (*read)->list_generation) list_ = *read;
+    newest_listed_.store(list_->segments.back().number, std::memory_order_relaxed);
+  }
+  if (LoadAcquire(boot_->list_generation) < (*read)->list_generation) {
+    StoreRelease(boot_->list_generation, (*read)->list_generation);
+  }
+  return *read;
+}
+
 Result<Segment*> Store::GetSegment(SegmentNumber number) {
   if (Segment* segment = table_.Get(number)) return segment;
   Result<std::shared_ptr<const format::Meta>> list = CurrentList();

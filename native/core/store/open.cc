@@ -342,6 +342,8 @@ Status Store::SessionWritable(uint64_t timeout_us) {
   if (LoadAcquire(session_->marker_removed) == 0) {
     std::memset(cache_map_.data() + format::kCleanOffset, 0, sizeof(format::CleanMarker));
     if (Syncs()) status = cache_file_.SyncData();
+    // A second sync would succeed and say nothing (R8), with the marker still on the disk.
+    if (!status.ok()) status = Poison(status);
     if (status.ok()) StoreRelease(session_->marker_removed, 1u);
   }
   if (status.ok() && !helper_started_.load(std::memory_order_relaxed)) {

@@ -71,8 +71,9 @@ SharedLock::Outcome SharedLock::Acquire(uint64_t timeout_us) {
     if (waited >= timeout_us) return Outcome::kBusy;
     io::FutexWait(word_, seen, std::min(kSliceMicroseconds, timeout_us - waited));
     if (LoadRelaxed(word_) != seen) continue;
-    // Never probe oneself: through one's own descriptor one's byte looks free.
-    if (NumberOf(seen) == self_.number || OwnerLives(lock_file_, lines_, seen)) continue;
+    // Never probe oneself: through one's own descriptor one's byte looks free. Oneself is number and incarnation: the
+    // dead owner may have had the number before this participant.
+    if ((seen & ~kWaiters) == self_.word() || OwnerLives(lock_file_, lines_, seen)) continue;
     // From the exact word seen: had anybody else taken over, the incarnation or number would differ.
     if (CompareExchange(word_, seen, self_.word() | kWaiters)) return Outcome::kAcquiredFromDead;
   }

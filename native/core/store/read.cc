@@ -49,6 +49,7 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
     // A miss in a generation that was replaced meanwhile proves nothing: its cells may have been given back.
     if (!position.none() || LoadAcquire(boot_->index) == word) break;
   }
+  Sequence above = UINT64_MAX;
   while (!position.none()) {
     Result<MemoryRef> memory = ReadAt(position);
     if (!memory.ok()) return memory.status();
@@ -59,9 +60,12 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
       if (!HasBlock(*memory)) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
       return std::optional<MemoryRef>(*memory);
     }
-    const Position previous(memory->record.header.previous);
-    if (previous == position) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
-    position = previous;
+    // Sequences fall along the way back, or a damaged file would lead round for ever.
+    if (memory->record.header.sequence >= above) {
+      return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+    }
+    above = memory->record.header.sequence;
+    position = Position(memory->record.header.previous);
   }
   return std::optional<MemoryRef>();
 }

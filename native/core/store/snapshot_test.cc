@@ -166,8 +166,17 @@ TEST(StoreChanges, FromAnySequenceAreTheRestOfAllRecords) {
       ASSERT_OK(store.Open());
     }
   }
-  for (int i = 0; i < 60; ++i) {
-    const Sequence since = i == 0 ? written.size() : random.Below(written.size());
+  // Anywhere, and around the first record of each segment, where a cursor may start.
+  std::vector<Sequence> starts = {0, written.size()};
+  SegmentNumber segment = SegmentNumber::kNone;
+  for (const LogRecord& record : test::AllRecords(*store)) {
+    if (record.position.segment() != segment && record.sequence > 2) {
+      for (const Sequence before : {2u, 1u, 0u}) starts.push_back(record.sequence - before);
+    }
+    segment = record.position.segment();
+  }
+  for (int i = 0; i < 40; ++i) starts.push_back(random.Below(written.size()));
+  for (const Sequence since : starts) {
     const std::vector<LogRecord> records = test::AllRecords(*store, since);
     ASSERT_EQ(records.size(), written.size() - since);
     for (size_t at = 0; at < records.size(); ++at) {

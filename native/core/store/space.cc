@@ -19,9 +19,15 @@ constexpr uint64_t kLogAheadBytes = 256 * 1024;
 constexpr uint64_t kBlocksStepBytes = 64 * 1024;
 constexpr uint64_t kBlocksAheadBytes = 4 * 1024 * 1024;
 
+// Far above the slots of any segment, far below where adding to the slot would change the segment.
+constexpr uint32_t kClaimSlotMax = 1u << 30;
+
 // A new index generation follows the writers outside the lock until so few frames are left, or so many times.
 constexpr int kCatchUpRounds = 8;
 constexpr size_t kCatchUpFrames = 8;
+
+// The helper gives up rather than hold back a close.
+constexpr uint64_t kHelperTimeoutMicroseconds = 1000000;
 
 uint64_t ReadyOf(uint64_t word, SegmentNumber segment) { return word >> 32 == Raw(segment) ? word & 0xFFFFFFFFu : 0; }
 
@@ -50,6 +56,11 @@ Status Store::LockGrowth(uint64_t timeout_us) {
 
 Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t timeout_us) {
   for (;;) {
+    // A writer that cannot get a new segment (a full disk) and tries for ever must not carry into the segment's half.
+    if (const uint64_t seen = LoadRelaxed(boot_->claim); ClaimSlot(seen) > kClaimSlotMax) {
+      THERMOCLINE_RETURN_IF_ERROR(Rotate(ClaimSegment(seen), count, 0, timeout_us));
+      continue;
+    }
     const uint64_t claim = ClaimSlots(boot_->claim, count);
     const auto number = static_cast<SegmentNumber>(ClaimSegment(claim));
     const uint32_t first = ClaimSlot(claim);
@@ -121,7 +132,7 @@ Status Store::Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_byt
   const GrowthGuard guard(*growth_lock_);
   uint64_t claim = LoadAcquire(boot_->claim);
   if (ClaimSegment(claim) != from_segment) return Status::Ok();  // somebody else did
-  Result<std::shared_ptr<const format::Meta>> list = CurrentList();
+  Result<std::shared_ptr<const format::Meta>> list = NewestList();
   if (!list.ok()) return list.status();
   const int open = (*list)->IndexOf(static_cast<SegmentNumber>(from_segment));
   if (open < 0) return Status::Corrupt(FileRole::kMeta, from_segment, 0);
@@ -149,7 +160,7 @@ Status Store::Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_byt
 
 /// Growth lock held. Creates, syncs and lists one more segment.
 Result<uint32_t> Store::CreateNextSegment(uint32_t slots_min, uint64_t log_bytes_min) {
-  Result<std::shared_ptr<const format::Meta>> list = CurrentList();
+  Result<std::shared_ptr<const format::Meta>> list = NewestList();
   if (!list.ok()) return list.status();
   format::Meta meta = **list;
   FillLogEnds(meta, Position(LoadAcquire(boot_->tail)));
@@ -177,18 +188,18 @@ Status Store::EnsureIndex(uint64_t more, uint64_t timeout_us) {
   const GrowthGuard guard(*growth_lock_);
   const uint64_t wanted = LoadRelaxed(boot_->index_used) + more;
   if (wanted <= UsableCells(Table().cells())) return Status::Ok();
-  return GrowIndexLocked(wanted);
+  return GrowIndexLocked(wanted, timeout_us);
 }
 
 Status Store::GrowIndex(uint64_t entries_min) {
   THERMOCLINE_RETURN_IF_ERROR(LockGrowth(UINT64_MAX / 2));
   const GrowthGuard guard(*growth_lock_);
-  return GrowIndexLocked(entries_min);
+  return GrowIndexLocked(entries_min, UINT64_MAX / 2);
 }
 
 /// Growth lock held: nobody else makes a generation. Fills the new one beside the old, catches up from the log, the
 /// last stretch under the write lock, publishes by one store.
-Status Store::GrowIndexLocked(uint64_t entries_min) {
+Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
   const IndexWord old{LoadAcquire(boot_->index)};
   const uint32_t log2 = std::max(CellsLog2For(entries_min), old.cells_log2() + 1);
   const IndexWord fresh =
@@ -207,23 +218,26 @@ Status Store::GrowIndexLocked(uint64_t entries_min) {
   // A frame that is applied while the cells are copied may be missed by the copy, so all frames after this one are
   // applied to the new table as well, in order. Read before the copy begins.
   Position caught_up(LoadAcquire(boot_->last_frame));
+  uint64_t used = 0;  // counted on the way: a scan of all cells does not belong under the write lock
   for (uint64_t at = 0; at < from.cells(); ++at) {
     const uint64_t position = LoadAcquire(from.cell(at).position);
     if (position == 0 || position == format::kTombstone) continue;
     const uint64_t hash = LoadRelaxed(from.cell(at).hash);
     IndexTable::Fill(*to.EmptyCell(hash), hash, Position(position));
+    ++used;
   }
   size_t frames = SIZE_MAX;
   for (int round = 0; round < kCatchUpRounds && frames > kCatchUpFrames; ++round) {
-    Result<size_t> result = CatchUpIndex(to, &caught_up);
+    Result<size_t> result = CatchUpIndex(to, &caught_up, &used);
     if (!result.ok()) return result.status();
     frames = *result;
   }
-  THERMOCLINE_RETURN_IF_ERROR(LockWrite(UINT64_MAX / 2));
-  const Result<size_t> last_stretch = CatchUpIndex(to, &caught_up);
+  // Bounded: the lock's owner may be a process that was stopped.
+  THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
+  const Result<size_t> last_stretch = CatchUpIndex(to, &caught_up, &used);
   const Status done = last_stretch.ok() ? Status::Ok() : last_stretch.status();
   if (done.ok()) {
-    StoreRelaxed(boot_->index_used, to.CountUsed());
+    StoreRelaxed(boot_->index_used, used);
     StoreRelease(boot_->index, fresh.raw);  // pairs with the acquire in Table
   }
   write_lock_->Release();
@@ -234,7 +248,7 @@ Status Store::GrowIndexLocked(uint64_t entries_min) {
 
 /// Assigns the records of the frames after `*caught_up` to an unpublished table. Walks back along the chain of frames,
 /// which leads past orphans that a killed writer left at the end of a log, then applies forwards. Returns the frames.
-Result<size_t> Store::CatchUpIndex(const IndexTable& to, Position* caught_up) {
+Result<size_t> Store::CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used) {
   const Position last(LoadAcquire(boot_->last_frame));
   std::vector<Position> frames;
   for (Position at = last; !at.none() && !(at == *caught_up);) {
@@ -253,8 +267,8 @@ Result<size_t> Store::CatchUpIndex(const IndexTable& to, Position* caught_up) {
     for (uint32_t record_index = 0; record_index < frame->record_count; ++record_index) {
       const auto record = ReadRecord(segment, at);
       if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
-      to.Assign(SipHash13(hash_key_, record->id.data(), record->id.size()), record->id, Position(segment.number(), at),
-                *this);
+      const uint64_t hash = SipHash13(hash_key_, record->id.data(), record->id.size());
+      *used += to.Assign(hash, record->id, Position(segment.number(), at), *this) ? 1 : 0;
       at += record->header.length;
     }
   }
@@ -298,7 +312,7 @@ void Store::StopHelper() {
 
 // Failures are not reported here: the writer that meets the end of the space makes it itself and gets the error.
 void Store::MakeSpaceAhead() {
-  if (!LockGrowth(1000000).ok()) return;
+  if (!LockGrowth(kHelperTimeoutMicroseconds).ok()) return;
   const GrowthGuard guard(*growth_lock_);
   const uint64_t claim = LoadAcquire(boot_->claim);
   const auto number = static_cast<SegmentNumber>(ClaimSegment(claim));
@@ -320,8 +334,9 @@ void Store::MakeSpaceAhead() {
   if (!slots_backed.ok() || !log_backed.ok()) return;
   const bool half_full =
       claimed > segment.slots() / 2 || (tail.segment() == number && tail.offset() > segment.log_capacity() / 2);
-  const std::shared_ptr<const format::Meta> list = List();
-  if (half_full && list->segments.back().number == Raw(number)) {
+  const Result<std::shared_ptr<const format::Meta>> list = CurrentList();
+  if (!list.ok()) return;
+  if (half_full && (*list)->segments.back().number == Raw(number)) {
     Result<uint32_t> next = CreateNextSegment(0, 0);
     if (!next.ok()) return;
     if (Result<Segment*> mapped = GetSegment(static_cast<SegmentNumber>(*next)); mapped.ok()) {
@@ -332,7 +347,7 @@ void Store::MakeSpaceAhead() {
   }
   const uint64_t used = LoadRelaxed(boot_->index_used);
   if (used > GrowAtCells(Table().cells())) {
-    if (!GrowIndexLocked(used).ok()) return;
+    if (!GrowIndexLocked(used, kHelperTimeoutMicroseconds).ok()) return;
   }
 }
 

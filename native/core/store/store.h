@@ -192,6 +192,7 @@ class Store final : private IdMatcher {
   Result<std::shared_ptr<const format::Meta>> ReadMeta() const;
   std::shared_ptr<const format::Meta> List();
   Result<std::shared_ptr<const format::Meta>> CurrentList();
+  Result<std::shared_ptr<const format::Meta>> NewestList();
   Result<Segment*> GetSegment(SegmentNumber number);
   /// Fills log_end of the entries before `tail`'s segment. Growth lock held, or alone.
   void FillLogEnds(format::Meta& meta, Position tail);
@@ -205,13 +206,14 @@ class Store final : private IdMatcher {
   Status EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us);
   Status EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us);
   Status EnsureIndex(uint64_t more, uint64_t timeout_us);
-  Status GrowIndexLocked(uint64_t entries_min);
-  Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up);
+  Status GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us);
+  Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);
   Status LockGrowth(uint64_t timeout_us);
   void RunHelper();
   void WakeHelper();
 
   // commit.cc
+  Status CheckOperation(const Operation& operation) const;
   Status PrepareOperations(Batch& batch, const ClaimedSlots& claimed);
   void FillBlock(Segment& segment, const Operation& operation) const;
   Status CopyEmbedding(Operation& operation, Segment& segment, const MemoryRef& from, bool check);

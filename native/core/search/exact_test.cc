@@ -1,0 +1,125 @@
+// Exact search equals a naive scan in double precision, at every moment of a store that changes.
+
+#include "core/search/exact.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/kernels/distance.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::search {
+namespace {
+
+using test::Memory;
+
+struct Expected {
+  double score;
+  Sequence sequence;
+};
+
+/// All memories with an embedding, scored in double precision; ties by sequence.
+std::vector<Expected> NaiveSearch(const std::map<std::string, Memory>& memories, format::Metric metric,
+                                  const std::vector<float>& query, uint64_t limit, std::optional<double> score_min) {
+  std::vector<Expected> all;
+  for (const auto& [id, memory] : memories) {
+    if (memory.embedding.empty()) continue;
+    const double score = kernels::ExactScore(metric, query.data(), memory.embedding.data(), query.size());
+    if (!score_min || score >= *score_min) all.push_back({score, memory.sequence});
+  }
+  std::sort(all.begin(), all.end(), [](const Expected& a, const Expected& b) {
+    return a.score != b.score ? a.score > b.score : a.sequence < b.sequence;
+  });
+  if (all.size() > limit) all.resize(limit);
+  return all;
+}
+
+void ExpectSameHits(store::Store& store, const std::map<std::string, Memory>& memories,
+                    const std::vector<float>& query, uint64_t limit, std::optional<double> score_min) {
+  const std::atomic<bool> cancel{false};
+  const auto hits = SearchExact(store, query, limit, score_min, cancel);
+  ASSERT_OK(hits);
+  const auto expected = NaiveSearch(memories, store.metric(), query, limit, score_min);
+  ASSERT_EQ(hits->size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ((*hits)[i].score, expected[i].score);
+    EXPECT_EQ((*hits)[i].sequence, expected[i].sequence);
+    const auto memory = store.ReadAt((*hits)[i].position);
+    ASSERT_OK(memory);
+    EXPECT_EQ(memory->record.header.sequence, expected[i].sequence);
+  }
+}
+
+TEST(ExactSearch, EqualsANaiveScanAfterPutsReplacementsUpdatesAndDeletions) {
+  Random random(TestSeed());
+  for (const format::Metric metric : {format::Metric::kCosine, format::Metric::kDot, format::Metric::kL2}) {
+    for (const uint32_t dimensions : {1u, 3u, 16u, 61u, 128u}) {
+      test::StoreFixture store(dimensions);
+      store.options.metric = metric;
+      ASSERT_OK(store.Open());
+      std::map<std::string, Memory> memories;
+      for (int round = 0; round < 700; ++round) {
+        Memory memory;
+        memory.id = std::to_string(random.Below(300));
+        const uint64_t choice = random.Below(10);
+        if (choice == 0) {
+          ASSERT_OK(test::Delete(*store, memory.id));
+          memories.erase(memory.id);
+          continue;
+        }
+        // Some without, some zero, some equal to others: ties.
+        if (choice == 1) memory.embedding.assign(dimensions, 0.0f);
+        if (choice > 2) memory.embedding = test::EmbeddingOf(random.Below(200), dimensions);
+        const Result<Sequence> sequence = test::Put(*store, memory);
+        ASSERT_OK(sequence);
+        memory.sequence = *sequence;
+        memories[memory.id] = memory;
+      }
+      for (int turn = 0; turn < 2; ++turn) {
+        for (const uint64_t limit : {uint64_t{0}, uint64_t{1}, uint64_t{10}, uint64_t{1000}, UINT64_MAX}) {
+          const std::vector<float> query = test::EmbeddingOf(random.Below(400), dimensions);
+          ExpectSameHits(*store, memories, query, limit, std::nullopt);
+          const auto best = NaiveSearch(memories, metric, query, 20, std::nullopt);
+          // Inclusive: at the very score of a hit.
+          ExpectSameHits(*store, memories, query, limit, best.back().score);
+        }
+        ASSERT_OK(store.Reopen());
+      }
+    }
+  }
+}
+
+TEST(ExactSearch, RefusesWrongQueriesAndStopsWhenAsked) {
+  test::StoreFixture store(3);
+  ASSERT_OK(store.Open());
+  Memory memory;
+  memory.id = "a";
+  memory.embedding = {1, 0, 0};
+  ASSERT_OK(test::Put(*store, memory));
+  const std::atomic<bool> go{false};
+  const std::atomic<bool> stop{true};
+  const auto search = [&](std::vector<float> query, const std::atomic<bool>& cancel) {
+    return SearchExact(*store, query, 10, std::nullopt, cancel);
+  };
+  EXPECT_ERROR(search({1, 2}, go), ErrorCode::kDimension);
+  EXPECT_ERROR(search({1, 2, 3, 4}, go), ErrorCode::kDimension);
+  EXPECT_ERROR(search({1, 2, std::numeric_limits<float>::quiet_NaN()}, go), ErrorCode::kNotFinite);
+  EXPECT_ERROR(search({0, 0, 0}, go), ErrorCode::kArgumentRange);
+  EXPECT_ERROR(search({1, 2, 3}, stop), ErrorCode::kAborted);
+  const auto hits = search({1, 0, 0}, go);
+  ASSERT_OK(hits);
+  ASSERT_EQ(hits->size(), 1u);
+  EXPECT_EQ((*hits)[0].score, 1.0);
+}
+
+TEST(ExactSearch, AnEmptyStoreHasNoHits) {
+  test::StoreFixture store(2);
+  ASSERT_OK(store.Open());
+  ExpectSameHits(*store, {}, {1, 2}, 10, std::nullopt);
+  ASSERT_OK(test::PutText(*store, "without", "an embedding"));
+  ExpectSameHits(*store, {}, {1, 2}, 10, std::nullopt);
+}
+
+}  // namespace
+}  // namespace thermocline::search

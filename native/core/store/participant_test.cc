@@ -1,0 +1,125 @@
+// The lock between participants: who waits, who takes over, who is believed alive.
+
+#include "core/store/participant.h"
+
+#include <atomic>
+
+#include "core/io/kernel_lock.h"
+#include "core/io/mapping.h"
+#include "core/io/system.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::store {
+namespace {
+
+/// A lock file's words, and participants that each have a descriptor of their own, as processes do.
+class Session {
+ public:
+  Session() {
+    Result<io::File> opened = io::File::OpenDirectory(directory_.path().c_str());
+    EXPECT_OK(opened);
+    folder_ = std::move(*opened);
+    const io::File file = OpenLock();
+    EXPECT_OK(file.SetSize(format::kLockFileBytes));
+    Result<io::Mapping> map = io::Mapping::Map(file, 0, format::kLockFileBytes, io::Mapping::Kind::kShared);
+    EXPECT_OK(map);
+    map_ = std::move(*map);
+  }
+  io::File OpenLock() const {
+    Result<io::File> file = io::File::Open(folder_, "lock", io::File::Mode::kCreate, FileRole::kLock);
+    EXPECT_OK(file);
+    return std::move(*file);
+  }
+  format::SessionWords& words() const { return *reinterpret_cast<format::SessionWords*>(map_.data()); }
+  format::ParticipantLine* lines() const {
+    return reinterpret_cast<format::ParticipantLine*>(map_.data() + format::kParticipantsOffset);
+  }
+
+ private:
+  TempDirectory directory_;
+  io::File folder_;
+  io::Mapping map_;
+};
+
+struct Member {
+  explicit Member(const Session& session) : file(session.OpenLock()) {
+    const Result<Participant> joined = JoinSession(file, session.lines());
+    EXPECT_OK(joined);
+    self = *joined;
+    lock.emplace(session.words().write_lock, file, session.lines(), self);
+  }
+  io::File file;
+  Participant self;
+  std::optional<SharedLock> lock;
+};
+
+TEST(SharedLock, ExcludesThreadsAndParticipantsFromOneAnother) {
+  const Session session;
+  Member first(session);
+  Member second(session);
+  EXPECT_NE(first.self.number, second.self.number);
+  uint64_t count = 0;  // not atomic: the lock is what is tested
+  const uint64_t rounds = 4000 * TestScale();
+  test::RunThreads(6, [&](int thread) {
+    SharedLock& lock = thread % 2 == 0 ? *first.lock : *second.lock;
+    for (uint64_t round = 0; round < rounds; ++round) {
+      EXPECT_TRUE(lock.Acquire(test::kLockTimeout) == SharedLock::Outcome::kAcquired);
+      count += 1;
+      lock.Release();
+    }
+  });
+  EXPECT_EQ(count, 6 * rounds);
+  EXPECT_EQ(session.words().write_lock, 0u);
+}
+
+TEST(SharedLock, IsBusyAfterTheTimeWhileItsOwnerLivesAndNotBefore) {
+  const Session session;
+  Member owner(session);
+  Member waiter(session);
+  ASSERT_TRUE(owner.lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+  for (Member* member : {&waiter, &owner}) {  // another thread of the owner waits as well
+    const uint64_t begin = io::NowMonotonicMicroseconds();
+    EXPECT_TRUE(member->lock->Acquire(50000) == SharedLock::Outcome::kBusy);
+    EXPECT_GE(io::NowMonotonicMicroseconds() - begin, 50000u);
+  }
+  owner.lock->Release();
+  EXPECT_TRUE(waiter.lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+}
+
+TEST(SharedLock, OfADeadOwnerIsTakenByExactlyOneWaiter) {
+  const Session session;
+  for (int round = 0; round < 4; ++round) {
+    Member waiters[3] = {Member(session), Member(session), Member(session)};
+    auto owner = std::make_unique<Member>(session);
+    ASSERT_TRUE(owner->lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+    owner.reset();  // the descriptor goes, and with it the kernel's lock
+    std::atomic<int> from_dead{0};
+    std::atomic<int> inside{0};
+    test::RunThreads(3, [&](int thread) {
+      const SharedLock::Outcome outcome = waiters[thread].lock->Acquire(test::kLockTimeout);
+      EXPECT_TRUE(outcome != SharedLock::Outcome::kBusy);
+      EXPECT_EQ(inside.fetch_add(1), 0);
+      if (outcome == SharedLock::Outcome::kAcquiredFromDead) from_dead.fetch_add(1);
+      inside.fetch_sub(1);
+      waiters[thread].lock->Release();
+    });
+    EXPECT_EQ(from_dead.load(), 1);
+  }
+}
+
+TEST(SharedLock, ADeadOwnersNumberInOtherHandsIsNotTheOwner) {
+  const Session session;
+  Member witness(session);
+  auto owner = std::make_unique<Member>(session);
+  const uint32_t number = owner->self.number;
+  ASSERT_TRUE(owner->lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+  owner.reset();
+  Member next(session);
+  EXPECT_EQ(next.self.number, number);
+  EXPECT_NE(next.self.word(), session.words().write_lock & 0x7FFFFFFFu);
+  EXPECT_TRUE(next.lock->Acquire(300000) == SharedLock::Outcome::kAcquiredFromDead);
+  EXPECT_TRUE(witness.lock->Acquire(50000) == SharedLock::Outcome::kBusy);
+}
+
+}  // namespace
+}  // namespace thermocline::store

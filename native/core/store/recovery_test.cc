@@ -1,0 +1,318 @@
+// The cache is never needed: whatever becomes of it, and whenever the process dies, the log gives everything back.
+
+#include <atomic>
+
+#include "core/io/file.h"
+#include "core/store/log_reader.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::store {
+namespace {
+
+using test::Memory;
+
+void Fill(Store& store, int from, int to) {
+  for (int i = from; i < to; ++i) {
+    Memory memory;
+    memory.id = std::to_string(i);
+    memory.embedding = test::EmbeddingOf(static_cast<uint64_t>(i), store.dimensions());
+    ASSERT_OK(test::Put(store, memory));
+  }
+}
+
+void ExpectFilled(Store& store, int count) {
+  EXPECT_EQ(store.size(), static_cast<uint64_t>(count));
+  for (int i = 0; i < count; ++i) {
+    const std::optional<Memory> memory = test::Get(store, std::to_string(i));
+    ASSERT_TRUE(memory.has_value());
+    EXPECT_TRUE(memory->embedding == test::EmbeddingOf(static_cast<uint64_t>(i), store.dimensions()));
+  }
+  test::ExpectWhole(store);
+}
+
+/// As a process that is killed in the middle of its writes leaves it: the bytes as they are at some moment each, the
+/// list first, so that no file it names was made after it, blocks last, because they are written before their records.
+void CopyLiveStore(const std::string& from, const std::string& to) {
+  std::filesystem::create_directory(to);
+  test::WriteFileBytes(to + "/meta", test::ReadFileBytes(from + "/meta"));
+  for (const char* suffix : {".log", ".blocks"}) {
+    for (int number = 1; number < 40; ++number) {
+      const std::string name = "/" + std::to_string(number) + suffix;
+      if (std::filesystem::exists(from + name)) test::WriteFileBytes(to + name, test::ReadFileBytes(from + name));
+    }
+  }
+  test::WriteFileBytes(to + "/cache", test::ReadFileBytes(from + "/cache"));
+}
+
+// Goal: R7 without a power cut. Method: the directory is copied byte by byte while threads write; the copy opens as a
+// prefix of the history that holds everything visible before the copy began.
+TEST(StoreRecovery, ACopyOfALiveDirectoryOpensAsAPrefixOfItsHistory) {
+  constexpr int kWriters = 3;
+  test::StoreFixture store(8);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 50);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> writers;
+  for (int thread = 0; thread < kWriters; ++thread) {
+    writers.emplace_back([&, thread] {
+      Random random(TestSeed() + static_cast<uint64_t>(thread));
+      // Paused by volume, so that a fast disk does not fill.
+      for (int i = 0; i < 30000 && !stop.load(); ++i) {
+        Memory memory;
+        memory.id = std::to_string(random.Below(400));
+        memory.embedding = test::EmbeddingOf(random.Next(), 8);
+        memory.content = std::string(random.Below(100), 'c');
+        EXPECT_OK(random.Below(5) == 0 ? test::Delete(*store, memory.id) : test::Put(*store, memory));
+      }
+    });
+  }
+  TempDirectory copies;
+  std::vector<Sequence> visible;
+  for (int i = 0; i < 4; ++i) {
+    visible.push_back(store->sequence());
+    CopyLiveStore(store.path(), copies.Join(std::to_string(i)));
+  }
+  stop.store(true);
+  for (std::thread& writer : writers) writer.join();
+  const std::vector<LogRecord> history = test::AllRecords(*store);
+  for (size_t i = 0; i < visible.size(); ++i) {
+    const auto copy = Store::Open(copies.Join(std::to_string(i)), store.options);
+    ASSERT_OK(copy);
+    const Result<StoreStats> stats = (*copy)->Stats();
+    ASSERT_OK(stats);
+    EXPECT_TRUE(stats->recovered);
+    EXPECT_EQ(stats->epoch, 2u);
+    EXPECT_GE((*copy)->sequence(), visible[i]);
+    const std::vector<LogRecord> records = test::AllRecords(**copy);
+    ASSERT_LE(records.size(), history.size());
+    for (size_t at = 0; at < records.size(); ++at) {
+      EXPECT_TRUE(records[at].id == history[at].id && records[at].kind == history[at].kind &&
+                  records[at].position == history[at].position);
+    }
+    test::ExpectWhole(**copy);
+    Fill(**copy, 1000, 1010);  // writing goes on
+    test::ExpectWhole(**copy);
+    EXPECT_OK((*copy)->Close());
+  }
+}
+
+TEST(StoreRecovery, AnotherBootWithoutACleanCloseRebuildsTheCache) {
+  test::StoreFixture store(3);
+  for (int turn = 0; turn < 6; ++turn) {
+    const test::OtherBoot boot(turn % 2 == 0 ? "even" : "odd");
+    ASSERT_OK(store.Open());
+    EXPECT_EQ(store.Recovered(), turn > 0);
+    EXPECT_EQ(store.Epoch(), 1u + static_cast<uint64_t>(turn));
+    ExpectFilled(*store, turn * 150);
+    Fill(*store, turn * 150, turn * 150 + 150);
+    store.Kill();
+  }
+}
+
+TEST(StoreRecovery, ATornCacheIsRebuilt) {
+  const auto tear = [](const char* what, const std::string& path, const std::string& bytes) {
+    std::string torn = bytes;
+    const std::string_view name = what;
+    if (name == "short") torn.resize(bytes.size() / 2);
+    if (name == "empty") torn.clear();
+    if (name == "no index") torn.resize(format::kIndexOffset);
+    if (name == "header") torn[20] = static_cast<char>(torn[20] ^ 1);
+    if (name == "magic") torn[0] = 'x';
+    if (name == "words") std::fill_n(torn.begin() + format::kBootWordsOffset, sizeof(format::BootWords), '\0');
+    if (name == "all ones") std::fill_n(torn.begin() + format::kBootWordsOffset, sizeof(format::BootWords), '\xFF');
+    if (name == "gone") {
+      std::filesystem::remove(path);
+    } else {
+      test::WriteFileBytes(path, torn);  // the same inode: the boot identity holds
+    }
+  };
+  test::StoreFixture store(3);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 700);
+  uint64_t epoch = 1;
+  for (const char* what : {"short", "empty", "no index", "header", "magic", "words", "all ones", "gone"}) {
+    ASSERT_OK(store.Close());
+    tear(what, store.Join("cache"), test::ReadFileBytes(store.Join("cache")));
+    ASSERT_OK(store.Open());
+    EXPECT_TRUE(store.Recovered());
+    EXPECT_EQ(store.Epoch(), ++epoch);
+    ExpectFilled(*store, 700);
+  }
+}
+
+/// A frame with one record, valid in every byte, as the next commit at the tail of the open log would write it.
+std::string FrameAtTail(Store& store, const format::BootWords& words, const std::string& id) {
+  format::RecordParts parts;
+  parts.id = id;
+  parts.has_content = true;
+  parts.content = "orphan";
+  parts.content_ascii = parts.metadata_ascii = true;
+  std::string bytes(sizeof(format::FrameHeader) + format::RecordBytes(parts), '\0');
+  char* body = bytes.data() + sizeof(format::FrameHeader);
+  format::EncodeRecord(parts, body);
+  format::RecordHeader record;
+  std::memcpy(&record, body, sizeof record);
+  record.sequence = words.applied + 1;
+  record.slot = static_cast<uint32_t>(words.claim);
+  std::memcpy(body, &record, sizeof record);
+  format::FrameHeader header{};
+  header.magic = format::kFrameMagic;
+  header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);
+  header.body_bytes = header.record_bytes = format::RecordBytes(parts);
+  header.first_sequence = words.applied + 1;
+  header.record_count = 1;
+  header.epoch = words.epoch;
+  header.memories_after = words.size + 1;
+  header.previous_frame = words.last_frame;
+  header.previous_header_crc = static_cast<uint32_t>(words.last_frame_crc);
+  format::SealFrame(header, format::FrameSeed(store.salt(), Position(words.tail)), body);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  return bytes;
+}
+
+/// Leaves such a frame beyond the tail, as an owner who was killed between writing it and its commit.
+void LeaveOrphan(test::StoreFixture& store, const std::string& id) {
+  const test::BootWordsByHand words(store.path());
+  ASSERT_TRUE(words.mapped());
+  const Position tail(words->tail);
+  const std::string frame = FrameAtTail(*store, *words, id);
+  const auto directory = io::File::OpenDirectory(store.path().c_str());
+  ASSERT_OK(directory);
+  const auto log = io::File::Open(*directory, LogFileName(tail.segment()).text, io::File::Mode::kReadWrite, FileRole::kLog);
+  ASSERT_OK(log);
+  EXPECT_OK(log->WriteAt(tail.offset(), frame));
+}
+
+// Goal: R7's chain. Method: an orphan at the end of a log, then a commit in the next segment under the same sequence.
+TEST(StoreRecovery, AnOrphanAtTheEndOfAClosedLogDoesNotComeBack) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 3);
+  LeaveOrphan(store, "orphan");
+  const Sequence before = store->sequence();
+  const std::string large(3u << 20, 'x');  // does not fit the open log: the next segment
+  const Result<Sequence> sequence = test::PutText(*store, "large", large);
+  ASSERT_OK(sequence);
+  EXPECT_EQ(*sequence, before + 1);
+  ASSERT_OK(test::PutText(*store, "after", "2"));
+  const auto expect_right = [&] {
+    EXPECT_EQ(store->size(), 5u);
+    EXPECT_EQ(store->sequence(), before + 2);
+    EXPECT_FALSE(test::Get(*store, "orphan").has_value());
+    EXPECT_TRUE(test::Get(*store, "large").has_value());
+    EXPECT_TRUE(test::Get(*store, "after").has_value());
+    test::ExpectWhole(*store);
+  };
+  expect_right();  // the cursor passes it over too
+  for (int turn = 0; turn < 2; ++turn) {
+    store.Kill();
+    std::filesystem::remove(store.Join("cache"));
+    ASSERT_OK(store.Open());
+    EXPECT_TRUE(store.Recovered());
+    expect_right();
+  }
+}
+
+// The same frame, with nobody writing after it, is the one write in doubt that R7 lets stand: it is whole.
+TEST(StoreRecovery, AWholeFrameAtTheEndOfTheLogMayBeKeptAndThenStays) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 3);
+  LeaveOrphan(store, "in doubt");
+  store.Kill();
+  for (int turn = 0; turn < 2; ++turn) {
+    std::filesystem::remove(store.Join("cache"));
+    ASSERT_OK(store.Open());
+    EXPECT_TRUE(test::Get(*store, "in doubt").has_value());
+    EXPECT_EQ(store->size(), 4u);
+    test::ExpectWhole(*store);
+    store.Kill();
+  }
+  // Within the same boot the tail decides instead, and the next commit writes over it.
+  ASSERT_OK(store.Open());
+  LeaveOrphan(store, "overwritten");
+  store.Kill();
+  ASSERT_OK(store.Open());
+  EXPECT_FALSE(test::Get(*store, "overwritten").has_value());
+  ASSERT_OK(test::PutText(*store, "x", "y"));
+  store.Kill();
+  std::filesystem::remove(store.Join("cache"));
+  ASSERT_OK(store.Open());
+  EXPECT_FALSE(test::Get(*store, "overwritten").has_value());
+  EXPECT_TRUE(test::Get(*store, "x").has_value());
+  test::ExpectWhole(*store);
+}
+
+// Goal: what the log lost is the end only. Method: the log is cut or damaged at any place of the last frames.
+TEST(StoreRecovery, ADamagedEndOfTheLogCostsOnlyWhatCameAfterIt) {
+  Random random(TestSeed());
+  for (int run = 0; run < 20; ++run) {
+    test::StoreFixture store(4);
+    ASSERT_OK(store.Open());
+    Fill(*store, 0, 30);
+    const std::vector<LogRecord> records = test::AllRecords(*store);
+    store.Kill();
+    std::filesystem::remove(store.Join("cache"));
+    const size_t victim = random.Below(records.size());
+    std::string log = test::ReadFileBytes(store.Join("1.log"));
+    const uint64_t at = records[victim].position.offset() + random.Below(records[victim].length);
+    if (run % 2 == 0) {
+      log.resize(at);
+    } else {
+      log[at] = static_cast<char>(log[at] ^ (1 << random.Below(8)));
+    }
+    test::WriteFileBytes(store.Join("1.log"), log);
+    ASSERT_OK(store.Open());
+    ExpectFilled(*store, static_cast<int>(victim));
+  }
+}
+
+// Goal: R7's second pass. Method: beyond the checkpoint the blocks file is cut, or one embedding damaged.
+TEST(StoreRecovery, AnEmbeddingThatDidNotReachTheDiskEndsThePrefix) {
+  for (const bool cut : {true, false}) {
+    test::StoreFixture store(1024);  // a page a block: what is not there cannot even be touched
+    ASSERT_OK(store.Open());
+    Fill(*store, 0, 30);
+    const Result<std::optional<MemoryRef>> victim = store->Find("17");
+    ASSERT_OK(victim);
+    const uint64_t at = (*victim)->segment->BlocksBytesFor(Raw((*victim)->record.slot()));
+    store.Kill();
+    std::filesystem::remove(store.Join("cache"));
+    std::string blocks = test::ReadFileBytes(store.Join("1.blocks"));
+    if (cut) blocks.resize(at + 5);
+    if (!cut) blocks[at + 5] = static_cast<char>(blocks[at + 5] ^ 1);
+    test::WriteFileBytes(store.Join("1.blocks"), blocks);
+    ASSERT_OK(store.Open());
+    ExpectFilled(*store, 17);
+  }
+}
+
+// Goal: damage in the middle of a log is never passed over in silence. Method: one byte of a frame's header, then of
+// a record, in a store that goes on in the same boot.
+TEST(StoreRecovery, VerifyAndChangesReportADamagedFrameInTheMiddle) {
+  test::StoreFixture store(2);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 10);
+  const std::vector<LogRecord> records = test::AllRecords(*store);
+  const std::atomic<bool> cancel{false};
+  for (const uint64_t before : {sizeof(format::FrameHeader), size_t{0}}) {
+    store.Kill();
+    std::string log = test::ReadFileBytes(store.Join("1.log"));
+    const uint64_t at = records[4].position.offset() - before + 33;
+    log[at] = static_cast<char>(log[at] ^ 4);
+    test::WriteFileBytes(store.Join("1.log"), log);
+    ASSERT_OK(store.Open());
+    const auto report = store->Verify(cancel);
+    ASSERT_OK(report);
+    EXPECT_GE(report->problems.size(), 1u);
+    if (before > 0) EXPECT_ERROR(store->Changes(0, 100), ErrorCode::kCorrupt);
+    log[at] = static_cast<char>(log[at] ^ 4);
+    store.Kill();
+    test::WriteFileBytes(store.Join("1.log"), log);
+    ASSERT_OK(store.Open());
+    test::ExpectWhole(*store);
+  }
+}
+
+}  // namespace
+}  // namespace thermocline::store

@@ -1,0 +1,222 @@
+// T3: a process killed after every instruction of an operation.
+//
+// Goal: wherever a writer dies, its operation is there whole or not at all, everything else is as it was, and the next
+// writer goes on. Method: one run of the operation is stepped through, then each instruction of it ends another run
+// (stepper.h); the store goes on from kill to kill. Either all are dead and the parent opens the store, or the parent
+// is a survivor: it looks before it repairs, then writes.
+
+#include <algorithm>
+#include <cstdio>
+
+#include "core/base/atomic.h"
+#include "core/io/system.h"
+#include "core/store/claim.h"
+#include "kill/process.h"
+#include "kill/stepper.h"
+#include "kill/writer.h"
+
+namespace thermocline::kill {
+namespace {
+
+constexpr uint32_t kChildWriter = 0;
+constexpr uint32_t kParentWriter = 1;
+constexpr uint64_t kCallLimit = 250000;
+
+enum class Role { kOpener, kSurvivor };
+
+struct Operation {
+  const char* name;
+  /// In the child, after warming up and before the first instruction.
+  std::function<void(store::Store&, const std::string& path)> prepare;
+  /// In the child, calls the writer once; its commit is what is stepped through, unless `whole`.
+  std::function<void(Writer&, store::Store&)> run;
+  bool whole = false;
+  uint64_t kills_per_store = 60;
+};
+
+unsigned long long Print(uint64_t value) { return static_cast<unsigned long long>(value); }
+
+class Sweep {
+ public:
+  Sweep(const Operation& operation, Role role) : operation_(operation), role_(role), oracle_(MakeShared<Oracle>()) {}
+
+  /// At most `kills` of them, evenly over all instructions from a random one on.
+  void Run(uint64_t kills) {
+    NewStore();
+    uint64_t committed = 0;
+    uint64_t visible = 0;
+    Watched before{};
+    const Trace trace = TraceChild([this] { RunChild(); },
+                                   [&](uint64_t k) {
+                                     const Watched now = Watch();
+                                     if (k == 1) before = now;
+                                     if (now.tail != before.tail && committed == 0) committed = k;
+                                     if (now.applied != before.applied && visible == 0) visible = k;
+                                   });
+    const uint64_t count = trace.instructions();
+    ASSERT_GT(count, 0u);
+    Judge("the traced run");
+    const uint64_t stride = std::max<uint64_t>(1, count / std::max<uint64_t>(kills, 1));
+    uint64_t done = 0;
+    uint64_t hits = 0;
+    Random random(TestSeed());
+    for (uint64_t k = 1 + random.Below(stride); k <= count && test::FailureCount() == 0; k += stride, ++done) {
+      if (done % operation_.kills_per_store == 0) NewStore();
+      const KillPlace place = KillChildAfter([this] { RunChild(); }, trace, k);
+      hits += place.hit ? 1 : 0;
+      Judge("instruction " + std::to_string(k) + " of " + operation_.name + ", " + DescribeAddress(place.address));
+    }
+    std::printf(
+        "       T3 %s, %s: %llu instructions, commit after %llu, visible after %llu; %llu kills, stride %llu, "
+        "%llu within the operation; next write at worst %llu us, host's slack %llu us\n",
+        operation_.name, role_ == Role::kOpener ? "reopened" : "survived", Print(count), Print(committed),
+        Print(visible), Print(done), Print(stride), Print(hits), Print(worst_), Print(slack_));
+    // A run that meets a busy lock, or content of another length, takes another path and may end unharmed.
+    EXPECT_GT(hits * 3, done);
+    EXPECT_LT(worst_, kCallLimit + slack_);
+  }
+
+ private:
+  struct Watched {
+    uint64_t tail, applied;
+  };
+
+  void NewStore() {
+    store_ = nullptr;
+    words_ = nullptr;
+    oracle_.Clear();
+    store_ = std::make_unique<test::StoreFixture>(kDimensions);
+    ASSERT_OK(store_->Open());
+    Writer writer(**store_, oracle_, kParentWriter, 1, TestSeed(), {});
+    for (int i = 0; i < 12; ++i) writer.Put(writer.RandomId());
+    words_ = std::make_unique<test::BootWordsByHand>(store_->path());
+    if (role_ == Role::kOpener) store_->Kill();
+  }
+
+  Watched Watch() const { return {LoadAcquire((*words_)->tail), LoadAcquire((*words_)->applied)}; }
+
+  void RunChild() {
+    Result<std::shared_ptr<store::Store>> opened = store::Store::Open(store_->path(), store_->options);
+    if (!opened.ok()) {
+      oracle_.regions[kChildWriter].error = static_cast<uint64_t>(opened.status().code()) + 1;
+      return;
+    }
+    store::Store& store = **opened;
+    // The same for every run, so that runs take the same path; the version makes what is written differ.
+    Writer writer(store, oracle_, kChildWriter, 0, TestSeed(), {});
+    for (uint32_t id = 0; id < 3; ++id) writer.Put(id);
+    writer.Delete(3);
+    writer.Delete(4);
+    if (operation_.prepare) operation_.prepare(store, store_->path());
+    if (operation_.whole) {
+      BeginSteppable();
+      operation_.run(writer, store);
+      EndSteppable();
+      return;
+    }
+    writer.before_commit = BeginSteppable;
+    writer.after_commit = EndSteppable;
+    operation_.run(writer, store);
+  }
+
+  void Judge(const std::string& where) {
+    const int failures = test::FailureCount();
+    JudgeStore();
+    if (test::FailureCount() != failures) {
+      test::ReportFailure(__FILE__, __LINE__, "killed at " + where);
+    }
+  }
+
+  void JudgeStore() {
+    if (role_ == Role::kOpener) {
+      ASSERT_OK(store_->Open());
+      EXPECT_FALSE(store_->Recovered());  // same boot: the cache is trusted and repaired
+    } else {
+      CheckVisibility(**store_, oracle_.regions[kChildWriter], kChildWriter);
+    }
+    store::Store& store = **store_;
+    Writer writer(store, oracle_, kParentWriter, 1, store.sequence() + 1, {});
+    StoreRelease(oracle_.measuring, uint64_t{1});
+    const uint64_t begin = io::NowMonotonicMicroseconds();
+    writer.Put(writer.RandomId());
+    worst_ = std::max(worst_, io::NowMonotonicMicroseconds() - begin);
+    slack_ = std::max(slack_, SleepWatching(100));
+    CheckRegion(store, oracle_.regions[kChildWriter], kChildWriter);
+    CheckRegion(store, oracle_.regions[kParentWriter], kParentWriter);
+    CheckWhole(store);
+    if (role_ == Role::kOpener) store_->Kill();
+  }
+
+  const Operation& operation_;
+  const Role role_;
+  Oracle& oracle_;
+  std::unique_ptr<test::StoreFixture> store_;
+  std::unique_ptr<test::BootWordsByHand> words_;
+  uint64_t worst_ = 0;
+  uint64_t slack_ = 0;
+};
+
+void PutNew(Writer& writer, store::Store&) { writer.Put(3); }
+
+/// As if the open segment's slots had all been claimed by writers who died: rotation is next.
+void UseUpSlots(store::Store&, const std::string& path) {
+  const test::BootWordsByHand words(path);
+  StoreRelease(words->claim, store::MakeClaim(store::ClaimSegment(LoadAcquire(words->claim)), 16384));
+}
+
+void RunSweep(const Operation& operation, Role role, uint64_t usual) {
+  Sweep(operation, role).Run(TestRounds(usual, UINT64_MAX));
+}
+
+TEST(Step, APutIsThereWholeOrNotWhereverItsWriterDies) {
+  RunSweep({.name = "put", .prepare = {}, .run = PutNew}, Role::kOpener, 300);
+}
+
+TEST(Step, ASurvivorSeesAPutWholeOrNotAndGoesOn) {
+  RunSweep({.name = "put", .prepare = {}, .run = PutNew}, Role::kSurvivor, 100);
+}
+
+TEST(Step, AReplacementIsThereWholeOrNot) {
+  RunSweep({.name = "replace", .prepare = {}, .run = [](Writer& writer, store::Store&) { writer.Put(0); }},
+           Role::kOpener, 40);
+}
+
+TEST(Step, AnUpdateIsThereWholeOrNot) {
+  RunSweep({.name = "update", .prepare = {}, .run = [](Writer& writer, store::Store&) { writer.Update(1); }},
+           Role::kOpener, 40);
+}
+
+TEST(Step, ADeletionIsThereWholeOrNot) {
+  RunSweep({.name = "delete", .prepare = {}, .run = [](Writer& writer, store::Store&) { writer.Delete(2); }},
+           Role::kOpener, 40);
+}
+
+TEST(Step, AWriteOfSeveralIsThereWholeOrNot) {
+  const auto several = [](Writer& writer, store::Store&) { writer.WriteSeveral(); };
+  RunSweep({.name = "write of several", .prepare = {}, .run = several}, Role::kOpener, 60);
+  RunSweep({.name = "write of several", .prepare = {}, .run = several}, Role::kSurvivor, 40);
+}
+
+TEST(Step, ARotationIsThereWholeOrNot) {
+  const Operation rotation{.name = "put that rotates", .prepare = UseUpSlots, .run = PutNew, .kills_per_store = 6};
+  RunSweep(rotation, Role::kOpener, 60);
+  RunSweep(rotation, Role::kSurvivor, 30);
+}
+
+TEST(Step, AnIndexGenerationIsPublishedWholeOrNot) {
+  const auto grow = [](Writer&, store::Store& store) { static_cast<void>(store.GrowIndex(0).ok()); };
+  const Operation growth{
+      .name = "growth of the index", .prepare = {}, .run = grow, .whole = true, .kills_per_store = 4};
+  RunSweep(growth, Role::kOpener, 40);
+  RunSweep(growth, Role::kSurvivor, 20);
+}
+
+TEST(Step, AFlushAndATouchLeaveTheStoreSound) {
+  const auto flush = [](Writer&, store::Store& store) { static_cast<void>(store.Flush(test::kLockTimeout).ok()); };
+  RunSweep({.name = "flush", .prepare = {}, .run = flush, .whole = true}, Role::kOpener, 20);
+  const auto touch = [](Writer&, store::Store& store) { static_cast<void>(store.Touch(IdOf(0, 0), 0.5, 1).ok()); };
+  RunSweep({.name = "touch", .prepare = {}, .run = touch, .whole = true}, Role::kOpener, 10);
+}
+
+}  // namespace
+}  // namespace thermocline::kill

@@ -1,0 +1,1 @@
+export function idsOf(prefix: string, operation: number): string[]

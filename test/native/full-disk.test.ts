@@ -1,0 +1,110 @@
+// Goal: a disk without room is an error that leaves the store as it was. Method: a small file system in memory that is
+// filled up, and a process whose files may not grow.
+
+import { spawnSync } from 'node:child_process'
+import { rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type CodedError, open } from 'thermocline'
+import { expect, onTestFinished, test } from 'vitest'
+import { contentsOf, failureOf, shortCode } from '../support/failures.js'
+import { outcomeOf, runProgram } from '../support/processes.js'
+import { temporaryDirectory } from '../support/temporary.js'
+
+const diskBytes = 24 * 1024 * 1024
+const fileBytesMax = 1.5 * 1024 * 1024 // less than the log of a second segment
+
+/** A directory on a small file system of its own, or undefined where mounting is not allowed. */
+function smallDisk(): string | undefined {
+  const directory = temporaryDirectory()
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'tmpfs', directory], {
+    stdio: 'ignore',
+  })
+  if (status !== 0) {
+    console.log('not run here: a full disk (mounting a tmpfs needs root)')
+    return undefined
+  }
+  onTestFinished(() => void spawnSync('umount', ['-l', directory]))
+  return directory
+}
+
+function freeBytes(directory: string): number {
+  const { bavail, bsize } = statfsSync(directory)
+  return bavail * bsize
+}
+
+test('FULL: a write for which there is no room throws, earlier ones stay, later ones succeed once there is room', async () => {
+  const disk = smallDisk()
+  if (disk === undefined) return
+  const directory = join(disk, 'store')
+  const store = open(directory, { dimensions: 64, durability: 'flush' })
+  onTestFinished(() => store.close())
+  store.put({ id: 'first', content: 'kept', embedding: new Float32Array(64).fill(1) })
+  writeFileSync(join(disk, 'ballast'), Buffer.alloc(Math.max(0, freeBytes(disk) - 2 * 1024 * 1024)))
+  let failed: CodedError | undefined
+  for (let round = 0; round < 2000 && failed === undefined; round++) {
+    try {
+      store.put({ id: `m${round}`, content: 'x'.repeat(20_000) })
+    } catch (error) {
+      failed = error as CodedError
+    }
+  }
+  expect([failed && shortCode(failed), failed?.name, failed?.retryable]).toEqual(['FULL', 'ThermoclineError', true])
+  const before = contentsOf(store)
+  expect(shortCode(failureOf(() => store.put({ id: 'large', content: 'x'.repeat(4_000_000) })))).toBe('FULL')
+  expect(
+    shortCode(
+      failureOf(() => store.write([{ put: { id: 'b' } }, { put: { id: 'c', content: 'x'.repeat(4_000_000) } }])),
+    ),
+  ).toBe('FULL')
+  expect(contentsOf(store)).toStrictEqual(before)
+  expect(store.get('first')?.content).toBe('kept')
+  expect((await store.verify()).ok).toBe(true)
+  rmSync(join(disk, 'ballast'))
+  expect(store.put({ id: 'large', content: 'x'.repeat(4_000_000) })).toBe(before.sequence + 1)
+  await store.flush()
+  store.close()
+  const reopened = open(directory)
+  onTestFinished(() => reopened.close())
+  expect(contentsOf(reopened).memories.slice(0, -1)).toStrictEqual(before.memories)
+  expect(reopened.get('large')?.content).toHaveLength(4_000_000)
+})
+
+test('FULL: a store cannot be created on a full disk, but can once there is room', () => {
+  const disk = smallDisk()
+  if (disk === undefined) return
+  writeFileSync(join(disk, 'ballast'), Buffer.alloc(freeBytes(disk) - 4096))
+  const directory = join(disk, 'store')
+  expect(shortCode(failureOf(() => open(directory, { dimensions: 64 })))).toBe('FULL')
+  rmSync(join(disk, 'ballast'))
+  const store = open(directory, { dimensions: 64 })
+  store.put({ id: 'a' })
+  expect(store.size).toBe(1)
+  store.close()
+})
+
+test('IO: files that may not grow (EFBIG) are an error, not a signal, and the store stays whole', async () => {
+  const directory = join(temporaryDirectory(), 'store')
+  const program = `
+    const store = open(args[0], { dimensions: 4, durability: 'none' })
+    const codes = new Set()
+    let written = 0
+    for (let at = 0; at < 3000; at++) {
+      try { store.put({ id: 'm' + at, content: 'x'.repeat(2000) }); written++ } catch (error) { codes.add(error.code + ' ' + error.details.errno) }
+    }
+    const { ok, memories } = await store.verify()
+    console.log(JSON.stringify({ codes: [...codes], written, ok, memories, size: store.size }))
+    store.close()
+  `
+  const child = runProgram(program, [directory], ['prlimit', `--fsize=${fileBytesMax}`])
+  if (child.error !== undefined) return console.log('not run here: a limit of file size (prlimit is missing)')
+  expect(outcomeOf(child)).toEqual({ status: 0, signal: null })
+  const { codes, written, ok, memories, size } = JSON.parse(child.stdout)
+  expect(codes).toEqual(['THERMOCLINE_IO 27'])
+  expect([ok, memories, size]).toEqual([true, written, written])
+  expect(written).toBeGreaterThan(0)
+  const store = open(directory)
+  expect(store.size).toBe(written)
+  store.put({ id: 'more', content: 'x'.repeat(fileBytesMax) })
+  expect((await store.verify()).ok).toBe(true)
+  store.close()
+})

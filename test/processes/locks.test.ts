@@ -1,0 +1,257 @@
+// T27: who takes part in a store, and what the write lock does when its owner is stopped or killed.
+
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { basename, join, relative } from 'node:path'
+import { open, type Store } from 'thermocline'
+import { stampedMemory, stampedProblem } from '../support/memories.mjs'
+import { type Child, codeOf, expectNone, isNightly, percentile, processTest, sleep } from './support/scene.js'
+
+const dimensions = 384
+const stops = isNightly ? 200 : 3
+const stopTriesMax = 4000
+const lockTimeoutMs = 50
+/** Above the time-out: what a loaded host adds. */
+const busyMsMax = lockTimeoutMs + 500
+const stoppedMs = 150
+const ownerKills = isNightly ? 500 : 8
+const survivorWaitMsMax = 250
+const openings = isNightly ? 5000 : 150
+const gateKills = isNightly ? 1000 : 15
+const gateMsMax = 300 // 100 for the gate, and a loaded host
+
+processTest('one directory is one store, whatever way it is spelt, and one process is one participant', async (scene) => {
+  const directory = scene.path('store')
+  const first = scene.open(directory, { dimensions: 2 })
+  symlinkSync(directory, scene.path('link'))
+  symlinkSync(scene.directory, scene.path('up'))
+  mkdirSync(scene.path('empty'))
+  const spellings = [
+    `${directory}/`,
+    `${directory}//`,
+    join(scene.directory, 'empty', '..', 'store'),
+    `${scene.directory}/./empty/../store/.`,
+    relative(process.cwd(), directory),
+    `${relative(process.cwd(), directory)}/`,
+    scene.path('link'),
+    `${scene.path('link')}/`,
+    scene.path('up/link'),
+    scene.path('up/up/store'),
+  ]
+  const problems: string[] = []
+  const stores = spellings.map((spelling) => scene.open(spelling, { create: false }))
+  for (const [at, store] of [first, ...stores].entries()) {
+    const sequence = store.put({ id: `by ${at}` })
+    if (sequence !== at + 1) problems.push(`${spellings[at - 1]} is at sequence ${sequence}`)
+    if (store.stats().participants !== 1) problems.push(`${store.stats().participants} participants`)
+  }
+  for (const store of [first, ...stores]) if (store.size !== stores.length + 1) problems.push(`size is ${store.size}`)
+  // The directory may be renamed while it is open, and opened by its new name.
+  const moved = scene.path('moved')
+  renameSync(directory, moved)
+  const again = scene.open(moved)
+  first.put({ id: 'after the move' })
+  if (!again.has('after the move') || again.stats().participants !== 1) problems.push('the moved directory is another store')
+  for (const store of [again, ...stores]) store.close()
+  if (first.get('by 3') === undefined) problems.push('closing other handles closed this one')
+  expectNone(problems)
+})
+
+processTest('a second process by another spelling is a second participant of the same store', async (scene) => {
+  const directory = scene.path('store')
+  const store = scene.open(directory, { dimensions: 2 })
+  symlinkSync(directory, scene.path('link'))
+  const spellings = [scene.path('link'), `${directory}/`, relative(process.cwd(), directory)]
+  const children: Child[] = []
+  for (const [at, spelling] of spellings.entries()) {
+    const child = scene.start('reader.mjs', { directory: spelling, dimensions: 2 })
+    children.push(child)
+    const [ready] = await child.next('ready')
+    const counts = [ready?.participants, store.stats().participants]
+    if (counts.some((count) => count !== at + 2)) throw new Error(`participants are ${counts}, not ${at + 2}`)
+    if (ready?.refused !== 'THERMOCLINE_READ_ONLY') throw new Error(`a read-only put gave ${ready?.refused}`)
+  }
+  children[0]?.send({ type: 'end' })
+  await children[0]?.expectSuccess()
+  await children[1]?.killAndWait()
+  if (store.stats().participants !== 2) throw new Error(`participants are ${store.stats().participants}, not 2`)
+})
+
+processTest('a bind mount of the directory is the same store', async (scene) => {
+  const directory = scene.path('store')
+  const mounted = scene.path('mounted')
+  mkdirSync(mounted)
+  const store = scene.open(directory, { dimensions: 2 })
+  store.put({ id: 'first' })
+  try {
+    execFileSync('mount', ['--bind', directory, mounted], { stdio: 'ignore' })
+  } catch {
+    console.log('not run here: mount --bind')
+    return
+  }
+  try {
+    const again = open(mounted)
+    again.put({ id: 'second' })
+    if (store.size !== 2 || again.stats().participants !== 1) throw new Error('two stores of one directory')
+    again.close()
+    const child = scene.start('reader.mjs', { directory: mounted, dimensions: 2 })
+    const [ready] = await child.next('ready')
+    if (ready?.participants !== 2) throw new Error(`participants are ${ready?.participants}, not 2`)
+    child.send({ type: 'end' })
+    await child.expectSuccess()
+  } finally {
+    execFileSync('umount', ['-l', mounted])
+  }
+})
+
+/** Puts once; how it ended and how long it took. */
+function tryPut(store: Store, number: number): { code: string | undefined; ms: number } {
+  const startedAt = performance.now()
+  const code = codeOf(() => store.put(stampedMemory('mine', number, dimensions)))
+  return { code, ms: performance.now() - startedAt }
+}
+
+// Goal: a writer that holds the lock and is stopped keeps others from writing, not from reading, and ends its own
+// commit once it goes on. Method: a busy writer is stopped at random moments until a put here finds the lock taken.
+processTest('a stopped owner gives BUSY within lockTimeout, with nothing changed, and does not stop readers', async (scene) => {
+  const directory = scene.path('store')
+  const store = scene.open(directory, { dimensions, lockTimeout: lockTimeoutMs })
+  const writer = scene.start('busy-writer.mjs', { directory, dimensions, batches: true })
+  const reader = scene.start('reader.mjs', { directory, dimensions })
+  await Promise.all([writer.next('ready'), reader.next('ready')])
+  let number = 0
+  let tries = 0
+  const busyMs: number[] = []
+  const readsWhileStopped: number[] = []
+  for (let stop = 0; stop < stops; ) {
+    if (++tries > stopTriesMax) throw new Error('the writer was never stopped while it held the lock')
+    await sleep(scene.random() * 4)
+    writer.kill('SIGSTOP')
+    const before = { sequence: store.sequence, size: store.size, mine: store.get('mine')?.sequence }
+    const { code, ms } = tryPut(store, number + 1)
+    if (code === undefined) {
+      number += 1
+      writer.kill('SIGCONT')
+      continue
+    }
+    if (code !== 'THERMOCLINE_BUSY') throw new Error(`a put beside a stopped owner gave ${code}`)
+    stop += 1
+    busyMs.push(ms)
+    // The owner may have committed and not yet shown it; but nothing of ours is there.
+    if (store.get('mine')?.sequence !== before.mine) throw new Error('a put that gave BUSY changed something')
+    if (store.sequence !== before.sequence || store.size !== before.size) throw new Error('something became visible')
+    const problems = [...store.entries()].map((memory) => stampedProblem(memory, memory.id, dimensions))
+    expectNone(problems.filter((problem) => problem !== undefined))
+    reader.send({ type: 'ask' })
+    const [first] = await reader.next('answer')
+    await sleep(stoppedMs)
+    reader.send({ type: 'ask' })
+    const [second] = await reader.next('answer')
+    readsWhileStopped.push((second?.reads as number) - (first?.reads as number))
+    for (const action of [() => store.delete('mine'), () => store.update('mine', { content: 'x' })]) {
+      const other = codeOf(action)
+      if (number > 0 && other !== 'THERMOCLINE_BUSY') throw new Error(`a write beside a stopped owner gave ${other}`)
+    }
+    writer.kill('SIGCONT')
+    const after = scene.open(directory, { lockTimeout: 10_000 })
+    after.put(stampedMemory('mine', ++number, dimensions))
+    after.close()
+  }
+  writer.send({ type: 'end' })
+  const [ended] = await writer.next('ended')
+  await writer.expectSuccess()
+  reader.send({ type: 'end' })
+  await reader.expectSuccess()
+  const expected = (ended?.number as number) + number
+  console.log(
+    `${stops} stops under the lock in ${tries} tries; BUSY after ${percentile(busyMs, 50).toFixed(0)} ms ` +
+      `(max ${Math.max(...busyMs).toFixed(0)}); reads meanwhile at least ${Math.min(...readsWhileStopped)}`,
+  )
+  const { ok } = await store.verify()
+  expectNone([
+    ...(ok ? [] : ['verify finds problems']),
+    ...(store.sequence === expected ? [] : [`the sequence is ${store.sequence}, not ${expected}`]),
+    ...busyMs.filter((ms) => ms < lockTimeoutMs - 5 || ms > busyMsMax).map((ms) => `BUSY after ${ms} ms`),
+    ...readsWhileStopped.filter((reads) => reads < 100).map((reads) => `only ${reads} reads while stopped`),
+  ])
+})
+
+processTest('an owner that is killed costs a survivor at most 250 ms', async (scene) => {
+  const directory = scene.path('store')
+  const store = scene.open(directory, { dimensions, lockTimeout: 10_000 })
+  const waits: number[] = []
+  let number = 0
+  for (let round = 0; round < ownerKills; round++) {
+    const victim = scene.start('busy-writer.mjs', { directory, dimensions, batches: true })
+    await victim.next('ready')
+    await sleep(scene.random() * 60)
+    // Stopped while it holds the lock where that is met soon, else killed wherever it is.
+    const impatient = scene.open(directory, { lockTimeout: 2 })
+    for (let tries = 0; tries < 60; tries++) {
+      victim.kill('SIGSTOP')
+      const { code } = tryPut(impatient, number + 1)
+      if (code === 'THERMOCLINE_BUSY') break
+      number += 1
+      victim.kill('SIGCONT')
+      await sleep(scene.random() * 3)
+    }
+    impatient.close()
+    victim.kill('SIGKILL')
+    const { code, ms } = tryPut(store, number + 1)
+    if (code !== undefined) throw new Error(`a survivor's put gave ${code}`)
+    number += 1
+    waits.push(ms)
+    await victim.ended
+    const { participants } = store.stats()
+    if (participants !== 1) throw new Error(`participants is ${participants} after the kill`)
+    for (const memory of store.entries()) {
+      const torn = stampedProblem(memory, memory.id, dimensions)
+      if (torn !== undefined) throw new Error(torn)
+    }
+  }
+  console.log(
+    `${ownerKills} kills: a survivor waited ${percentile(waits, 50).toFixed(1)} ms (median), ${Math.max(...waits).toFixed(0)} ms (max)`,
+  )
+  const { ok } = await store.verify()
+  expectNone([
+    ...(ok ? [] : ['verify finds problems']),
+    ...waits.filter((ms) => ms > survivorWaitMsMax).map((ms) => `a survivor waited ${ms.toFixed(0)} ms`),
+  ])
+})
+
+processTest('processes that open and close all the time lose nothing, and count each other right', async (scene) => {
+  const directory = scene.path('store')
+  scene.open(directory, { dimensions: 2 }).close()
+  const children = [1, 2].map((number) => scene.start('opener.mjs', { directory, openings, name: `p${number}` }))
+  await Promise.all(children.map((child) => child.next('ready')))
+  for (const child of children) child.send({ type: 'go' })
+  const said = (await Promise.all(children.map((child) => child.next('opened')))).flat()
+  await Promise.all(children.map((child) => child.expectSuccess()))
+  const store = scene.open(directory)
+  const problems = said.flatMap(({ problems: each }) => each as string[])
+  if (store.size !== openings * 2) problems.push(`size is ${store.size}, not ${openings * 2}`)
+  if (!(await store.verify()).ok) problems.push('verify finds problems')
+  console.log(`${openings * 2} openings; beside another process: ${said.map(({ beside }) => beside).join(' and ')}`)
+  expectNone(problems)
+})
+
+processTest('an opener that is killed does not keep the next one out', async (scene) => {
+  const waits: number[] = []
+  for (let round = 0; round < gateKills; round++) {
+    const directory = scene.path(`store-${round % 5}`)
+    const child = scene.start('opener.mjs', { directory, openings: 1_000_000, name: 'k', dimensions: 2 })
+    await child.next('ready')
+    child.send({ type: 'go' })
+    await sleep(scene.random() * 30)
+    await child.killAndWait()
+    const startedAt = performance.now()
+    const store = scene.open(directory, { dimensions: 2 })
+    waits.push(performance.now() - startedAt)
+    store.put({ id: basename(directory) })
+    if (!(await store.verify()).ok || store.stats().participants !== 1) throw new Error(`round ${round}: not whole`)
+    store.close()
+    if (round % 5 === 4 && scene.below(2) === 0) rmSync(directory, { recursive: true })
+  }
+  console.log(`${gateKills} kills of openers: the next opened after at most ${Math.max(...waits).toFixed(0)} ms`)
+  expectNone(waits.filter((ms) => ms > gateMsMax).map((ms) => `opening took ${ms.toFixed(0)} ms`))
+})
