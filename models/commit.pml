@@ -169,8 +169,10 @@ inline repair(at) {
        at = last_frame;
        if
        :: at != 0 ->
-#if defined(F_REAPPLY_LAST)
-          repair_frame(at);
+#if defined(F_REAPPLY)
+          repair_frame(at);                            /* always */
+#elif defined(F_REAPPLY_INVISIBLE)
+          if :: LAST_SEQUENCE(at) > applied -> repair_frame(at) :: else fi;
 #elif !defined(F_SKIP_LAST_FRAME)
           applied = LAST_SEQUENCE(at);
 #endif
@@ -203,24 +205,10 @@ inline lock_write(me, at) {
     fi
 }
 
-/* Store::LockGrowth. A dead owner may have renamed a new list without publishing its generation. */
+/* Store::LockGrowth: nothing to repair, for whoever creates a segment begins with NewestList. */
 inline lock_growth(me) {
     acquire(growth_lock, me, from_dead);
-    if
-    :: from_dead ->
-#ifndef F_LIST_NOT_REDONE
-       d_step {
-           if
-           :: meta_generation > list_generation ->
-              held_segments[me] = meta_segments; held_generation[me] = meta_generation
-           :: else
-           fi
-       };
-       if :: meta_generation > list_generation -> list_generation = meta_generation :: else fi;
-#endif
-       from_dead = 0
-    :: else
-    fi
+    from_dead = 0
 }
 
 /* Store::CurrentList: a list newer than the generation is right. */
@@ -234,14 +222,27 @@ inline current_list(me) {
     }
 }
 
+/* Store::NewestList: a dead owner may have renamed a new list in without publishing its generation. */
+inline newest_list(me) {
+#if defined(F_LIST_HELD)
+    skip
+#elif defined(F_LIST_NOT_PUBLISHED)
+    current_list(me)
+#else
+    d_step { held_segments[me] = meta_segments; held_generation[me] = meta_generation };
+    if
+    :: list_generation < held_generation[me] -> list_generation = held_generation[me]
+    :: else
+    fi
+#endif
+}
+
 /* Store::Rotate and CreateNextSegment. */
 inline rotate(me, from) {
     lock_growth(me);
     if
     :: claim_segment == from ->
-#ifndef F_STALE_LIST
-       current_list(me);
-#endif
+       newest_list(me);
        if
        :: held_segments[me] <= from + 1 && from + 1 < SEGMENTS ->
           d_step {                                     /* the rename */
@@ -255,7 +256,7 @@ inline rotate(me, from) {
        fi;
        if
        :: d_step { from + 1 < SEGMENTS -> claim_segment = from + 1; claim_slot = 0 }
-       :: d_step { from + 1 == SEGMENTS -> full = 1 }      /* no room on the disk: the put fails */
+       :: d_step { from + 1 == SEGMENTS -> refused = 1 }      /* no room on the disk: the put fails */
        fi
     :: else
     fi;
@@ -303,7 +304,7 @@ chan kill[5] = [0] of { bit };
 
 proctype writer(byte me) {
     byte op, segment, slot, at, seen, previous, i;
-    bit id, remove, from_dead, present, full;
+    bit id, remove, from_dead, present, refused;
 start:
     {
         do
@@ -331,8 +332,8 @@ claim:
               if
               :: atomic { slot + NEEDED > SLOTS -> slot = 0 }; rotate(me, segment);
                  if
-                 :: atomic { full -> full = 0; segment = 0; remove = 0; id = 0; goto start }
-                 :: atomic { !full -> segment = 0; goto claim }
+                 :: atomic { refused -> refused = 0; segment = 0; remove = 0; id = 0; goto start }
+                 :: atomic { !refused -> segment = 0; goto claim }
                  fi
               :: slot + NEEDED <= SLOTS
               fi
@@ -398,7 +399,8 @@ claim:
         atomic {
             kill[me]?_ ->
             alive[me] = 0; kills++;
-            segment = 0; slot = 0; at = 0; seen = 0; previous = 0; id = 0; remove = 0; from_dead = 0; present = 0; full = 0; i = 0;
+            segment = 0; slot = 0; at = 0; seen = 0; previous = 0; id = 0; remove = 0; from_dead = 0; present = 0;
+            refused = 0; i = 0;
             if :: REJOINS == 0 -> op = OPS; stopped++; goto done :: else fi
         }
     };
@@ -519,46 +521,62 @@ inline get() {
     od
 }
 
-/* TakeSnapshot and Holds, against the state after its sequence. */
+/* Once taken: whether the parts hold the slot of each record up to the sequence that is still its id's newest. */
+inline check_parts() {
+    list = 1;
+    do
+    :: list <= snapshot ->
+       at = position_of[list];
+       newest_of(r_id[at], snapshot, expected);
+       assert(r_slot[at] == 0 || expected != list || (SEGMENT_OF(at) < held_segments[READER] &&
+              (SEGMENT_OF(at) < open_segment ||
+               (SEGMENT_OF(at) == open_segment && (r_slot[at] - 1) % SLOTS < open_slot))));
+       list++
+    :: else -> break
+    od;
+    list = 0; at = 0; expected = 0; open_segment = 0; open_slot = 0
+}
+
+/* TakeSnapshot, then Holds for each slot, against the state after its sequence. */
 inline take_snapshot() {
     do
     :: list = list_generation;
        current_list(READER);
-       snapshot = applied;
-       d_step { open_segment = claim_segment; open_slot = claim_slot };
+       /* The claim word is loaded later; by then it only lets more slots in, which born decides about. */
+       d_step { snapshot = applied; open_segment = claim_segment; open_slot = claim_slot };
        if
 #ifndef F_NO_SECOND_LOOK
-       :: list_generation != list -> list = 0
+       :: atomic { list_generation != list -> list = 0; snapshot = 0; open_segment = 0; open_slot = 0 }
+       :: atomic { list_generation == list -> check_parts(); break }
+#else
+       :: atomic { true -> check_parts(); break }
 #endif
-       :: else -> break
        fi
     od;
     skip;
-    d_step {
+    d_step {                                           /* at any time after */
         list = 1;
         do
-        :: list <= snapshot ->                         /* each record up to the sequence: is its slot judged right? */
+        :: list <= snapshot ->
            at = position_of[list];
            newest_of(r_id[at], snapshot, expected);
            if
-           :: r_slot[at] != 0 && SEGMENT_OF(at) < held_segments[READER] && (SEGMENT_OF(at) < open_segment ||
-              (SEGMENT_OF(at) == open_segment && (r_slot[at] - 1) % SLOTS < open_slot)) ->
-              assert(record_of[r_slot[at]] == at);
-              assert(born[r_slot[at]] == list);
+           :: r_slot[at] != 0 ->
+              assert(record_of[r_slot[at]] == at && born[r_slot[at]] == list);
               assert((died[r_slot[at]] == 0 || died[r_slot[at]] > snapshot) == (expected == list))
-           :: else -> assert(r_slot[at] == 0 || expected != list)
+           :: else
            fi;
            list++
         :: else -> break
         od;
         list = 1;
         do
-        :: list <= SEGMENTS * SLOTS ->                 /* and no slot of a later one, or of none */
+        :: list <= SEGMENTS * SLOTS ->                 /* and no slot of a later record, or of none */
            assert(born[list] == 0 || born[list] > snapshot || position_of[born[list]] == record_of[list]);
            list++
         :: else -> break
         od;
-        list = 0; snapshot = 0; at = 0; expected = 0; open_segment = 0; open_slot = 0
+        list = 0; snapshot = 0; at = 0; expected = 0
     }
 }
 

@@ -123,7 +123,9 @@ napi_value BatchPut(napi_env env, napi_callback_info info) {
   if (handle == nullptr) return nullptr;
   IdText id;
   store::PutInput put;
-  const Status status = ReadPut(env, handle, arguments, &id, &put);
+  Status status = ReadPut(env, handle, arguments, &id, &put);
+  // Here already, so that the error names the item and not the batch.
+  if (status.ok()) status = store::CheckPut(put, handle->store().dimensions());
   if (!status.ok()) return Throw(env, status);
   handle->staged.Put(put, true);
   return Number(env, static_cast<double>(handle->staged.bytes()));

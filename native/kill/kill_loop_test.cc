@@ -24,7 +24,7 @@ constexpr uint32_t kChildren = 4;
 constexpr uint32_t kThreads = 2;
 constexpr uint32_t kParentWriter = kChildren * kThreads;
 // A store is small enough to be read whole each round, and old enough to have rotated and to have grown its index.
-constexpr uint64_t kRoundsPerStore = 6;
+constexpr uint64_t kRoundsPerStore = 3;
 constexpr uint64_t kKillWithin = 20000;
 constexpr uint64_t kCallLimit = 250000;
 constexpr uint64_t kOpenLimit = 200000;
@@ -64,7 +64,7 @@ class Loop {
       } else {
         KillAll(random);
       }
-      if (!CheckAfterKill(random, round % 10 == 9)) {
+      if (!CheckAfterKill(round % 10 == 9)) {
         std::printf("first failure in round %llu of seed %llu\n", static_cast<unsigned long long>(round),
                     static_cast<unsigned long long>(TestSeed()));
         return;
@@ -102,9 +102,11 @@ class Loop {
     ++figures_.kills;
   }
 
+  void Watch(uint64_t microseconds) { figures_.slack = std::max(figures_.slack, SleepWatching(microseconds)); }
+
   void KillAll(Random& random) {
     Start(random);
-    SleepWatching(random.Below(kKillWithin));
+    Watch(random.Below(kKillWithin));
     for (const uint32_t child : order_) KillChild(child);
     for (const uint32_t child : order_) Await(processes_[child]);
   }
@@ -112,18 +114,18 @@ class Loop {
   void KillSome(Random& random) {
     Start(random);
     while (LoadAcquire(oracle_.ready) < kChildren) SleepWatching(200);
-    SleepWatching(random.Below(kKillWithin));
+    Watch(random.Below(kKillWithin));
     StoreRelease(oracle_.measuring, uint64_t{1});
     const uint64_t some = 1 + random.Below(kChildren - 1);
     for (uint64_t i = 0; i < some; ++i) KillChild(order_[i]);
     // Longer than a waiter sleeps before it asks whether the owner lives.
-    figures_.slack = std::max(figures_.slack, SleepWatching(40000 + random.Below(20000)));
+    Watch(26000 + random.Below(10000));
     StoreRelease(oracle_.measuring, uint64_t{0});
     for (uint64_t i = some; i < kChildren; ++i) KillChild(order_[i]);
     for (const uint32_t child : order_) Await(processes_[child]);
   }
 
-  bool CheckAfterKill(Random& random, bool rebuild) {
+  bool CheckAfterKill(bool rebuild) {
     const int failures_before = test::FailureCount();
     CheckOnce(false);
     if (rebuild && test::FailureCount() == failures_before) {
@@ -132,7 +134,6 @@ class Loop {
       // What was pending is settled by now, so the rebuilt store must show the very same.
       CheckOnce(true);
     }
-    static_cast<void>(random);
     return test::FailureCount() == failures_before;
   }
 
@@ -179,11 +180,12 @@ TEST(KillLoop, NothingAcknowledgedIsLostAndNothingElseIsThereInPart) {
   Figures figures;
   const uint64_t rounds = TestRounds(300, 20000);
   Loop(oracle, figures).Run(rounds);
-  EXPECT_LT(figures.worst_open, kOpenLimit + figures.slack);
+  // Opening is many short sleeps on a busy host: each may be as late as the host was at its worst.
+  EXPECT_LT(figures.worst_open, kOpenLimit + 4 * figures.slack);
   EXPECT_LT(figures.worst_call, kCallLimit + figures.slack);
   const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf(
-      "       T1 seed %llu: %llu rounds, %llu kills, %llu acknowledged calls, %llu rounds past a rotation, "
+      "       T1 seed %llu: %llu rounds, %llu kills, %llu acknowledged calls, %llu checks past a rotation, "
       "%llu rebuilds; worst open %llu us, survivors' worst call %llu us, flush %llu us, host's slack %llu us\n",
       number(TestSeed()), number(rounds), number(figures.kills), number(figures.calls), number(figures.rotations),
       number(figures.rebuilds), number(figures.worst_open), number(figures.worst_call), number(figures.worst_flush),

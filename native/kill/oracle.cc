@@ -49,7 +49,11 @@ test::Memory MemoryOf(uint32_t writer, uint32_t id, Value value) {
     const uint64_t length =
         choice == 7 ? kLargeContentMin + content.Below(kLargeContentSpread) : content.Below(kSmallContentMax);
     memory.content.emplace(length, ' ');
-    for (char& byte : *memory.content) byte = static_cast<char>('a' + content.Below(26));
+    uint64_t letters = 0;
+    for (size_t at = 0; at < length; ++at, letters >>= 5) {
+      if (at % 12 == 0) letters = content.Next();
+      (*memory.content)[at] = static_cast<char>('A' + (letters & 31));
+    }
   }
   memory.metadata = "{\"version\":" + std::to_string(value.content()) + "}";
   memory.confidence = 1.0 / (1.0 + value.content());

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <vector>
 
 #include "core/base/atomic.h"
 #include "core/io/system.h"
@@ -23,6 +24,8 @@ constexpr uint32_t kFirstHeir = 2;
 constexpr uint32_t kHeirs = 4;
 constexpr uint64_t kStatesPerStore = 12;
 constexpr int kNestedMax = 6;
+// Of a rebuild's hundred thousand instructions the short run steps through the first; the rest is killed by time.
+constexpr uint64_t kRebuildTraced = 20000;
 
 unsigned long long Print(uint64_t value) { return static_cast<unsigned long long>(value); }
 
@@ -161,7 +164,7 @@ class Scene {
 };
 
 TEST(Recovery, OpenersThatDieWhileTheyRepairLeaveItToTheNext) {
-  const uint64_t states = TestRounds(40, 400);
+  const uint64_t states = TestRounds(24, 400);
   Scene scene;
   Trace opening;
   uint64_t kills = 0;
@@ -190,7 +193,7 @@ TEST(Recovery, OpenersThatDieWhileTheyRepairLeaveItToTheNext) {
 }
 
 TEST(Recovery, SurvivorsThatDieWhileTheyRepairLeaveItToTheNext) {
-  const uint64_t states = TestRounds(16, 400);
+  const uint64_t states = TestRounds(8, 400);
   Scene scene;
   Trace takeover;
   uint64_t kills = 0;
@@ -217,7 +220,7 @@ TEST(Recovery, SurvivorsThatDieWhileTheyRepairLeaveItToTheNext) {
 }
 
 TEST(Recovery, RebuildsThatAreCutShortLeaveItToTheNext) {
-  const uint64_t states = TestRounds(14, 300);
+  const uint64_t states = TestRounds(5, 300);
   Scene scene;
   Trace rebuilding;
   uint64_t kills = 0;
@@ -227,7 +230,7 @@ TEST(Recovery, RebuildsThatAreCutShortLeaveItToTheNext) {
     scene.MakeUnapplied();
     std::filesystem::remove(scene.fixture().Join("cache"));
     if (state == 0) {
-      rebuilding = TraceChild(scene.Opening());
+      rebuilding = TraceChild(scene.Opening(), nullptr, TestScale() == 1 ? kRebuildTraced : UINT64_MAX);
       ASSERT_GT(rebuilding.instructions(), 0u);
       scene.Settle(Pending::kCommitted);
       scene.MakeUnapplied();
@@ -250,7 +253,7 @@ TEST(Recovery, RebuildsThatAreCutShortLeaveItToTheNext) {
     scene.fixture().Kill();
   }
   std::printf(
-      "       T4: a rebuild has %llu instructions; %llu states, %llu rebuilders killed, last open at worst %llu us\n",
+      "       T4: %llu instructions of a rebuild; %llu states, %llu rebuilders killed, last open at worst %llu us\n",
       Print(rebuilding.instructions()), Print(states), Print(kills), Print(worst));
 }
 
@@ -260,7 +263,7 @@ TEST(Recovery, ACreationThatIsCutShortLeavesADirectoryToCreateIn) {
   empty();
   const Trace creation = TraceChild(scene.Opening());
   ASSERT_GT(creation.instructions(), 0u);
-  const uint64_t kills = TestRounds(60, creation.instructions());
+  const uint64_t kills = TestRounds(25, 8000);
   const uint64_t stride = std::max<uint64_t>(1, creation.instructions() / kills);
   uint64_t done = 0;
   for (uint64_t k = 1 + scene.random().Below(stride); k <= creation.instructions(); k += stride, ++done) {
@@ -281,6 +284,16 @@ TEST(Recovery, ACreationThatIsCutShortLeavesADirectoryToCreateIn) {
               Print(done));
 }
 
+uint64_t BytesOf(const std::string& directory) {
+  uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    std::error_code gone;
+    const uint64_t size = entry.file_size(gone);
+    if (!gone) bytes += size;
+  }
+  return bytes;
+}
+
 TEST(Recovery, AClosingThatIsCutShortLosesNothing) {
   Scene scene(store::Durability::kFlush);
   // Writes, then closes: what lies beyond the tails is given back, the marker is written.
@@ -293,13 +306,22 @@ TEST(Recovery, AClosingThatIsCutShortLosesNothing) {
     static_cast<void>((*opened)->Close().ok());
     EndSteppable();
   };
-  const Trace trace = TraceChild(closing);
+  // Besides every so many instructions: right after each shrinking of a file.
+  std::vector<uint64_t> places;
+  uint64_t bytes = 0;
+  const Trace trace = TraceChild(closing, [&](uint64_t k) {
+    const uint64_t now = BytesOf(scene.fixture().path());
+    if (now < bytes) places.push_back(k + 1);
+    bytes = now;
+  });
   ASSERT_GT(trace.instructions(), 0u);
-  const uint64_t kills = TestRounds(60, trace.instructions());
+  EXPECT_GT(places.size(), 0u);
+  const uint64_t kills = TestRounds(12, 4000);
   const uint64_t stride = std::max<uint64_t>(1, trace.instructions() / kills);
+  for (uint64_t k = 1 + scene.random().Below(stride); k <= trace.instructions(); k += stride) places.push_back(k);
   uint64_t done = 0;
-  for (uint64_t k = 1 + scene.random().Below(stride); k <= trace.instructions(); k += stride, ++done) {
-    if (done % kStatesPerStore == 0) scene.NewStore();
+  for (const uint64_t k : places) {
+    if (done++ % kStatesPerStore == 0) scene.NewStore();
     const KillPlace place = KillChildAfter(closing, trace, k);
     // In a child, because a store that believes in space it does not have dies by SIGBUS.
     EXPECT_EQ(Await(StartChild(scene.Filling())), 0);

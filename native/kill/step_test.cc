@@ -173,7 +173,7 @@ TEST(Step, APutIsThereWholeOrNotWhereverItsWriterDies) {
 }
 
 TEST(Step, ASurvivorSeesAPutWholeOrNotAndGoesOn) {
-  RunSweep({.name = "put", .prepare = {}, .run = PutNew}, Role::kSurvivor, 100);
+  RunSweep({.name = "put", .prepare = {}, .run = PutNew}, Role::kSurvivor, 60);
 }
 
 TEST(Step, AReplacementIsThereWholeOrNot) {
@@ -193,27 +193,27 @@ TEST(Step, ADeletionIsThereWholeOrNot) {
 
 TEST(Step, AWriteOfSeveralIsThereWholeOrNot) {
   const auto several = [](Writer& writer, store::Store&) { writer.WriteSeveral(); };
-  RunSweep({.name = "write of several", .prepare = {}, .run = several}, Role::kOpener, 60);
-  RunSweep({.name = "write of several", .prepare = {}, .run = several}, Role::kSurvivor, 40);
+  RunSweep({.name = "write of several", .prepare = {}, .run = several}, Role::kOpener, 40);
+  RunSweep({.name = "write of several", .prepare = {}, .run = several}, Role::kSurvivor, 20);
 }
 
 TEST(Step, ARotationIsThereWholeOrNot) {
   const Operation rotation{.name = "put that rotates", .prepare = UseUpSlots, .run = PutNew, .kills_per_store = 6};
-  RunSweep(rotation, Role::kOpener, 60);
-  RunSweep(rotation, Role::kSurvivor, 30);
+  RunSweep(rotation, Role::kOpener, 40);
+  RunSweep(rotation, Role::kSurvivor, 15);
 }
 
 TEST(Step, AnIndexGenerationIsPublishedWholeOrNot) {
   const auto grow = [](Writer&, store::Store& store) { static_cast<void>(store.GrowIndex(0).ok()); };
   const Operation growth{
       .name = "growth of the index", .prepare = {}, .run = grow, .whole = true, .kills_per_store = 4};
-  RunSweep(growth, Role::kOpener, 40);
-  RunSweep(growth, Role::kSurvivor, 20);
+  RunSweep(growth, Role::kOpener, 25);
+  RunSweep(growth, Role::kSurvivor, 10);
 }
 
 TEST(Step, AFlushAndATouchLeaveTheStoreSound) {
   const auto flush = [](Writer&, store::Store& store) { static_cast<void>(store.Flush(test::kLockTimeout).ok()); };
-  RunSweep({.name = "flush", .prepare = {}, .run = flush, .whole = true}, Role::kOpener, 20);
+  RunSweep({.name = "flush", .prepare = {}, .run = flush, .whole = true}, Role::kOpener, 12);
   const auto touch = [](Writer&, store::Store& store) { static_cast<void>(store.Touch(IdOf(0, 0), 0.5, 1).ok()); };
   RunSweep({.name = "touch", .prepare = {}, .run = touch, .whole = true}, Role::kOpener, 10);
 }

@@ -21,7 +21,7 @@ namespace {
 
 // Single steps that are still cheaper than looking for a better breakpoint.
 constexpr uint64_t kStepsMax = 400;
-constexpr uint64_t kInstructionsMax = 3000000;
+constexpr uint64_t kInstructionsMax = 1000000;
 constexpr unsigned long kBreakpointOn = 1;  // local, on execution, of one byte
 
 void* Number(uint64_t value) { return reinterpret_cast<void*>(value); }  // ptrace takes numbers as pointers
@@ -69,6 +69,27 @@ int Resume(int process, bool step) {
   }
 }
 
+/// Length of a repeated string instruction (rep movs, rep stos), which would stop once for every byte; else 0.
+uint64_t RepeatedLength(int process, uint64_t address) {
+  const auto code = static_cast<uint64_t>(::ptrace(PTRACE_PEEKTEXT, process, Number(address), nullptr));
+  if ((code & 0xFF) != 0xF3) return 0;
+  const uint64_t prefix = (code >> 8 & 0xF0) == 0x40 ? 1 : 0;
+  const uint64_t opcode = code >> (8 + 8 * prefix) & 0xFE;
+  return opcode == 0xA4 || opcode == 0xAA ? 2 + prefix : 0;
+}
+
+/// Executes one instruction, a repeated one as a whole. As Resume.
+int Step(int process) {
+  const uint64_t address = AddressOf(process);
+  const uint64_t length = RepeatedLength(process, address);
+  if (length == 0) return Resume(process, true);
+  SetDebugRegister(process, 0, address + length);
+  SetDebugRegister(process, 7, kBreakpointOn);
+  const int signal = Resume(process, false);
+  if (signal != 0) SetDebugRegister(process, 7, 0);
+  return signal;
+}
+
 struct Anchor {
   uint64_t address = 0;
   uint64_t passes = 0;
@@ -83,10 +104,7 @@ Anchor FindAnchor(const Trace& trace, uint64_t after) {
   for (uint64_t k = 1; k <= after; ++k) {
     const uint64_t address = trace.addresses[k];
     const uint64_t passed = ++passes[address];
-    // A repeated string instruction steps once for each repetition but passes a breakpoint once.
-    const bool repeats = address == trace.addresses[k - 1];
-    if (repeats) --passes[address];
-    if (k < from || repeats) continue;
+    if (k < from) continue;
     const uint64_t cost = passed + (after - k);
     if (best.address == 0 ? cost < best.steps : cost < best.passes + best.steps) best = {address, passed, after - k};
   }
@@ -98,14 +116,15 @@ Anchor FindAnchor(const Trace& trace, uint64_t after) {
 void BeginSteppable() { ::raise(SIGSTOP); }
 void EndSteppable() { ::raise(SIGSTOP); }
 
-Trace TraceChild(const std::function<void()>& body, const std::function<void(uint64_t)>& look) {
+Trace TraceChild(const std::function<void()>& body, const std::function<void(uint64_t)>& look,
+                 uint64_t instructions_max) {
   Trace trace;
   const int child = StartTraced(body);
   if (child < 0) return trace;
   trace.addresses.push_back(AddressOf(child));
   for (;;) {
-    const int signal = Resume(child, true);
-    if (signal == SIGSTOP || trace.addresses.size() > kInstructionsMax) break;
+    const int signal = Step(child);
+    if (signal == SIGSTOP || trace.instructions() >= std::min(instructions_max, kInstructionsMax)) break;
     if (signal == 0) {
       trace.addresses.clear();
       return trace;
@@ -130,7 +149,7 @@ KillPlace KillChildAfter(const std::function<void()>& body, const Trace& trace, 
     for (uint64_t pass = 0; pass < anchor.passes && signal == SIGTRAP; ++pass) signal = Resume(child, false);
     if (signal != 0) SetDebugRegister(child, 7, 0);
   }
-  for (uint64_t step = 0; step < anchor.steps && signal == SIGTRAP; ++step) signal = Resume(child, true);
+  for (uint64_t step = 0; step < anchor.steps && signal == SIGTRAP; ++step) signal = Step(child);
   if (signal == SIGTRAP) place = {true, AddressOf(child)};
   if (signal == 0) return place;
   Kill(child);

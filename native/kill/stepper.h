@@ -6,6 +6,7 @@
 // about 45 microseconds an instruction here. Children are forked by the process that traced, so code lies at the same
 // addresses. A run that takes another path is stopped at the same place of the code as often passed, or ends by itself.
 //
+// A repeated string instruction counts as one: a kill in its midst is not made here.
 // Only the child's first thread is traced; others, such as the helper's, run on.
 // Thread rule: one thread of the parent.
 #pragma once
@@ -28,8 +29,9 @@ struct Trace {
 };
 
 /// Runs `body`, which has one operation, in a child, and calls `look(k)` after every instruction k of it. The child
-/// is killed at the end. Empty when it ended before.
-Trace TraceChild(const std::function<void()>& body, const std::function<void(uint64_t)>& look = nullptr);
+/// is killed at the end, or after `instructions_max`. Empty when it ended before.
+Trace TraceChild(const std::function<void()>& body, const std::function<void(uint64_t)>& look = nullptr,
+                 uint64_t instructions_max = UINT64_MAX);
 
 struct KillPlace {
   bool hit = false;      // false: the operation ended before

@@ -252,7 +252,7 @@ TEST(Survivors, GoOnWithinAQuarterOfASecondOfADeath) {
 }
 
 TEST(Survivors, WritersAreBusyAndReadersAreNotWhileAnOwnerSleeps) {
-  const uint64_t stops = TestRounds(6, 500);
+  const uint64_t stops = TestRounds(4, 500);
   WriterOptions options;
   options.flushes_of_1000 = 0;
   options.lock_timeout_us = kShortTimeout;

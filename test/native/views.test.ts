@@ -114,3 +114,15 @@ test('views of many segments keep one private mapping a segment, given back afte
   await new Promise(setImmediate)
   expect(mappingsOf(directory)).toEqual([])
 })
+
+test('views made while the segment grows show every memory, older views stay as they are', () => {
+  const { store } = temporaryStore(open, { dimensions })
+  const views: (MemoryView | undefined)[] = []
+  for (let at = 0; at < 3000; at++) {
+    store.put({ id: `m${at}`, embedding: vector(at) })
+    views.push(store.view(`m${at}`))
+  }
+  views.forEach((view, at) => {
+    expect([view?.embedding?.length, view?.embedding?.[0]]).toEqual([dimensions, at + 1])
+  })
+})

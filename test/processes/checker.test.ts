@@ -121,10 +121,13 @@ const writes = [
 
 function snapshotProblems(begin: number, end: number, listed: string): string[] {
   const judge = new SnapshotJudge(feed, 100, writes)
-  const memories = listed.split(' ').filter(Boolean).map((text) => {
-    const [id = '', sequence] = text.split('@')
-    return { id, sequence: Number(sequence), state: `${Number(sequence)}/1` as State }
-  })
+  const memories = listed
+    .split(' ')
+    .filter(Boolean)
+    .map((text) => {
+      const [id = '', sequence] = text.split('@')
+      return { id, sequence: Number(sequence), state: `${Number(sequence)}/1` as State }
+    })
   judge.judge({ begin, end, memories })
   return judge.problems
 }

@@ -1,7 +1,7 @@
 // `changes({ follow: true })` sees the commits of other processes soon, in order, without a gap, and without a busy wait.
 
 import type { Change } from 'thermocline'
-import { expectNone, isNightly, percentile, processTest, sleep } from './support/scene.js'
+import { expectNone, isNightly, patience, percentile, processTest, sleep } from './support/scene.js'
 
 const commits = isNightly ? 5_000 : 150
 const pauseMsMax = 8
@@ -19,34 +19,38 @@ async function takeUntil(feed: AsyncIterable<Change>, last: number, note: (chang
   }
 }
 
-processTest('a follower sees the commits of two other processes within 50 ms, in order and without a gap', async (scene) => {
-  const directory = scene.path('store')
-  const store = scene.open(directory, { dimensions })
-  const children = [1, 2].map((number) =>
-    scene.start('committer.mjs', { directory, dimensions, commits, pauseMsMax, seed: scene.seed + number }),
-  )
-  await Promise.all(children.map((child) => child.next('ready')))
-  const seenAt = new Map<number, bigint>()
-  const problems: string[] = []
-  const following = takeUntil(store.changes({ follow: true }), commits * children.length, ({ sequence }) => {
-    if (sequence !== seenAt.size + 1) problems.push(`${sequence} came as number ${seenAt.size + 1}`)
-    seenAt.set(sequence, process.hrtime.bigint())
-  })
-  for (const child of children) child.send({ type: 'go' })
-  const said = (await Promise.all(children.map((child) => child.next('committed')))).flat()
-  await following
-  const delays = said.flatMap(({ committedAt }) =>
-    (committedAt as [number, bigint][]).map(([sequence, at]) => Number((seenAt.get(sequence) ?? 0n) - at) / 1e6),
-  )
-  console.log(
-    `${delays.length} commits seen after ${percentile(delays, 50).toFixed(2)} ms (median), ` +
-      `${percentile(delays, 95).toFixed(2)} ms (95 %), ${Math.max(...delays).toFixed(1)} ms (max)`,
-  )
-  if (percentile(delays, 95) > delayMsMax) problems.push(`95 % were seen within ${percentile(delays, 95)} ms only`)
-  for (const child of children) child.send({ type: 'close' })
-  await Promise.all(children.map((child) => child.expectSuccess()))
-  expectNone(problems)
-})
+processTest(
+  'a follower sees the commits of two other processes within 50 ms, in order and without a gap',
+  async (scene) => {
+    const directory = scene.path('store')
+    const store = scene.open(directory, { dimensions })
+    const children = [1, 2].map((number) =>
+      scene.start('committer.mjs', { directory, dimensions, commits, pauseMsMax, seed: scene.seed + number }),
+    )
+    await Promise.all(children.map((child) => child.next('ready')))
+    const seenAt = new Map<number, bigint>()
+    const problems: string[] = []
+    const following = takeUntil(store.changes({ follow: true }), commits * children.length, ({ sequence }) => {
+      if (sequence !== seenAt.size + 1) problems.push(`${sequence} came as number ${seenAt.size + 1}`)
+      seenAt.set(sequence, process.hrtime.bigint())
+    })
+    for (const child of children) child.send({ type: 'go' })
+    const said = (await Promise.all(children.map((child) => child.next('committed')))).flat()
+    await following
+    const delays = said.flatMap(({ committedAt }) =>
+      (committedAt as [number, bigint][]).map(([sequence, at]) => Number((seenAt.get(sequence) ?? 0n) - at) / 1e6),
+    )
+    console.log(
+      `${delays.length} commits seen after ${percentile(delays, 50).toFixed(2)} ms (median), ` +
+        `${percentile(delays, 95).toFixed(2)} ms (95 %), ${Math.max(...delays).toFixed(1)} ms (max)`,
+    )
+    if (percentile(delays, 95) > patience(delayMsMax))
+      problems.push(`95 % were seen within ${percentile(delays, 95)} ms only`)
+    for (const child of children) child.send({ type: 'close' })
+    await Promise.all(children.map((child) => child.expectSuccess()))
+    expectNone(problems)
+  },
+)
 
 processTest('a follower on an idle store uses no processor time, and still wakes up', async (scene) => {
   const directory = scene.path('store')
@@ -80,7 +84,11 @@ processTest('a follower goes on when a writer is killed, and sees what the repai
     })
     await child.next('ready')
     child.send({ type: 'go' })
-    await takeUntil(store.changes({ since: store.sequence, follow: true }), store.sequence + 1 + scene.below(50), () => {})
+    await takeUntil(
+      store.changes({ since: store.sequence, follow: true }),
+      store.sequence + 1 + scene.below(50),
+      () => {},
+    )
     await child.killAndWait()
     store.put({ id: 'mine' })
   }

@@ -3,10 +3,19 @@
 // The oracle lies outside the store: support/kill-oracle.ts says how, children/oracle-log.mjs what it cannot miss.
 
 import { performance } from 'node:perf_hooks'
+import { stampedMemory } from '../support/memories.mjs'
 import { KillOracle, type WorkerLog } from './support/kill-oracle.js'
 import { readOracleLog } from './support/oracle-log.js'
-import { type Child, expectNone, isNightly, percentile, processTest, type Scene, sleep } from './support/scene.js'
-import { stampedMemory } from '../support/memories.mjs'
+import {
+  type Child,
+  expectNone,
+  isNightly,
+  patience,
+  percentile,
+  processTest,
+  type Scene,
+  sleep,
+} from './support/scene.js'
 
 const rounds = isNightly ? 1000 : 20
 /** Rounds on one store; then a new one, so that a night does not fill the disk. */
@@ -161,8 +170,8 @@ processTest('kill -9 loses no acknowledged write, and at most one per worker is 
   const loop = new KillLoop(scene)
   for (let number = 0; number < rounds; number++) await loop.round(number)
   loop.report()
-  const slow = loop.survivorMs.filter((ms) => ms > survivorWaitMsMax)
-  const late = loop.openMs.filter((ms) => ms > openMsMax)
+  const slow = loop.survivorMs.filter((ms) => ms > patience(survivorWaitMsMax))
+  const late = loop.openMs.filter((ms) => ms > patience(openMsMax))
   expectNone([
     ...slow.map((ms) => `a survivor waited ${ms.toFixed(0)} ms`),
     ...late.map((ms) => `opening took ${ms.toFixed(0)} ms`),

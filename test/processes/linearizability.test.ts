@@ -194,7 +194,8 @@ function feedProblems(feed: readonly Change[], since: number, noted: readonly [n
       known += puts.length
       puts.forEach((id, at) => {
         const change = feed[(sequence ?? 0) - since - puts.length + at]
-        if (change?.id !== id || change.kind !== 'put') problems.push(`${kind} of ${id} by ${client} is not at ${sequence}`)
+        if (change?.id !== id || change?.kind !== 'put')
+          problems.push(`${kind} of ${id} by ${client} is not at ${sequence}`)
       })
     }
   }

@@ -5,57 +5,62 @@ import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { open, type Store } from 'thermocline'
 import { stampedMemory, stampedProblem } from '../support/memories.mjs'
-import { type Child, codeOf, expectNone, isNightly, percentile, processTest, sleep } from './support/scene.js'
+import { type Child, codeOf, expectNone, isNightly, patience, percentile, processTest, sleep } from './support/scene.js'
 
-const dimensions = 384
+/** Few, so that a batch is under the lock for much of its time. */
+const dimensions = 8
 const stops = isNightly ? 200 : 3
 const stopTriesMax = 4000
 const lockTimeoutMs = 50
 /** Above the time-out: what a loaded host adds. */
 const busyMsMax = lockTimeoutMs + 500
 const stoppedMs = 150
-const ownerKills = isNightly ? 500 : 8
+const ownerKills = isNightly ? 500 : 10
 const survivorWaitMsMax = 250
-const openings = isNightly ? 5000 : 150
-const gateKills = isNightly ? 1000 : 15
+const openings = isNightly ? 5000 : 100
+const gateKills = isNightly ? 1000 : 8
 const gateMsMax = 300 // 100 for the gate, and a loaded host
 
-processTest('one directory is one store, whatever way it is spelt, and one process is one participant', async (scene) => {
-  const directory = scene.path('store')
-  const first = scene.open(directory, { dimensions: 2 })
-  symlinkSync(directory, scene.path('link'))
-  symlinkSync(scene.directory, scene.path('up'))
-  mkdirSync(scene.path('empty'))
-  const spellings = [
-    `${directory}/`,
-    `${directory}//`,
-    join(scene.directory, 'empty', '..', 'store'),
-    `${scene.directory}/./empty/../store/.`,
-    relative(process.cwd(), directory),
-    `${relative(process.cwd(), directory)}/`,
-    scene.path('link'),
-    `${scene.path('link')}/`,
-    scene.path('up/link'),
-    scene.path('up/up/store'),
-  ]
-  const problems: string[] = []
-  const stores = spellings.map((spelling) => scene.open(spelling, { create: false }))
-  for (const [at, store] of [first, ...stores].entries()) {
-    const sequence = store.put({ id: `by ${at}` })
-    if (sequence !== at + 1) problems.push(`${spellings[at - 1]} is at sequence ${sequence}`)
-    if (store.stats().participants !== 1) problems.push(`${store.stats().participants} participants`)
-  }
-  for (const store of [first, ...stores]) if (store.size !== stores.length + 1) problems.push(`size is ${store.size}`)
-  // The directory may be renamed while it is open, and opened by its new name.
-  const moved = scene.path('moved')
-  renameSync(directory, moved)
-  const again = scene.open(moved)
-  first.put({ id: 'after the move' })
-  if (!again.has('after the move') || again.stats().participants !== 1) problems.push('the moved directory is another store')
-  for (const store of [again, ...stores]) store.close()
-  if (first.get('by 3') === undefined) problems.push('closing other handles closed this one')
-  expectNone(problems)
-})
+processTest(
+  'one directory is one store, whatever way it is spelt, and one process is one participant',
+  async (scene) => {
+    const directory = scene.path('store')
+    const first = scene.open(directory, { dimensions: 2 })
+    symlinkSync(directory, scene.path('link'))
+    symlinkSync(scene.directory, scene.path('up'))
+    mkdirSync(scene.path('empty'))
+    const spellings = [
+      `${directory}/`,
+      `${directory}//`,
+      join(scene.directory, 'empty', '..', 'store'),
+      `${scene.directory}/./empty/../store/.`,
+      relative(process.cwd(), directory),
+      `${relative(process.cwd(), directory)}/`,
+      scene.path('link'),
+      `${scene.path('link')}/`,
+      scene.path('up/link'),
+      scene.path('up/up/store'),
+    ]
+    const problems: string[] = []
+    const stores = spellings.map((spelling) => scene.open(spelling, { create: false }))
+    for (const [at, store] of [first, ...stores].entries()) {
+      const sequence = store.put({ id: `by ${at}` })
+      if (sequence !== at + 1) problems.push(`${spellings[at - 1]} is at sequence ${sequence}`)
+      if (store.stats().participants !== 1) problems.push(`${store.stats().participants} participants`)
+    }
+    for (const store of [first, ...stores]) if (store.size !== stores.length + 1) problems.push(`size is ${store.size}`)
+    // The directory may be renamed while it is open, and opened by its new name.
+    const moved = scene.path('moved')
+    renameSync(directory, moved)
+    const again = scene.open(moved)
+    first.put({ id: 'after the move' })
+    if (!again.has('after the move') || again.stats().participants !== 1)
+      problems.push('the moved directory is another store')
+    for (const store of [again, ...stores]) store.close()
+    if (first.get('by 3') === undefined) problems.push('closing other handles closed this one')
+    expectNone(problems)
+  },
+)
 
 processTest('a second process by another spelling is a second participant of the same store', async (scene) => {
   const directory = scene.path('store')
@@ -111,76 +116,111 @@ function tryPut(store: Store, number: number): { code: string | undefined; ms: n
   return { code, ms: performance.now() - startedAt }
 }
 
+/** Whether the write lock is held. A delete of nothing takes that lock and no other: it needs no room. */
+function isLocked(impatient: Store): boolean {
+  return codeOf(() => impatient.delete('never there')) === 'THERMOCLINE_BUSY'
+}
+
 // Goal: a writer that holds the lock and is stopped keeps others from writing, not from reading, and ends its own
-// commit once it goes on. Method: a busy writer is stopped at random moments until a put here finds the lock taken.
-processTest('a stopped owner gives BUSY within lockTimeout, with nothing changed, and does not stop readers', async (scene) => {
-  const directory = scene.path('store')
-  const store = scene.open(directory, { dimensions, lockTimeout: lockTimeoutMs })
-  const writer = scene.start('busy-writer.mjs', { directory, dimensions, batches: true })
-  const reader = scene.start('reader.mjs', { directory, dimensions })
-  await Promise.all([writer.next('ready'), reader.next('ready')])
-  let number = 0
-  let tries = 0
-  const busyMs: number[] = []
-  const readsWhileStopped: number[] = []
-  for (let stop = 0; stop < stops; ) {
-    if (++tries > stopTriesMax) throw new Error('the writer was never stopped while it held the lock')
-    await sleep(scene.random() * 4)
-    writer.kill('SIGSTOP')
-    const before = { sequence: store.sequence, size: store.size, mine: store.get('mine')?.sequence }
-    const { code, ms } = tryPut(store, number + 1)
-    if (code === undefined) {
-      number += 1
+// commit once it goes on. Method: a busy writer is stopped at random moments until a write here finds the lock taken.
+processTest(
+  'a stopped owner gives BUSY within lockTimeout, with nothing changed, and does not stop readers',
+  async (scene) => {
+    const directory = scene.path('store')
+    const store = scene.open(directory, { dimensions, lockTimeout: lockTimeoutMs })
+    const impatient = scene.open(directory, { lockTimeout: 2 })
+    const writer = scene.start('busy-writer.mjs', { directory, dimensions, batches: true })
+    const reader = scene.start('reader.mjs', { directory, dimensions })
+    await Promise.all([writer.next('ready'), reader.next('ready')])
+    let number = 0
+    let tries = 0
+    const busyMs: number[] = []
+    const readsWhileStopped: number[] = []
+    for (let stop = 0; stop < stops; ) {
+      if (++tries > stopTriesMax) throw new Error('the writer was never stopped while it held the lock')
+      await sleep(scene.random() * 4)
+      writer.kill('SIGSTOP')
+      const before = { sequence: store.sequence, size: store.size, mine: store.get('mine')?.sequence }
+      if (!isLocked(impatient)) {
+        writer.kill('SIGCONT')
+        continue
+      }
+      const { code, ms } = tryPut(store, number + 1)
+      if (code !== 'THERMOCLINE_BUSY') throw new Error(`a put beside a stopped owner gave ${code}`)
+      stop += 1
+      busyMs.push(ms)
+      // The owner may have committed and not yet shown it; but nothing of ours is there.
+      if (store.get('mine')?.sequence !== before.mine) throw new Error('a put that gave BUSY changed something')
+      if (store.sequence !== before.sequence || store.size !== before.size) throw new Error('something became visible')
+      const problems = [...store.entries()].map((memory) => stampedProblem(memory, memory.id, dimensions))
+      expectNone(problems.filter((problem) => problem !== undefined))
+      reader.send({ type: 'ask' })
+      const [first] = await reader.next('answer')
+      await sleep(stoppedMs)
+      reader.send({ type: 'ask' })
+      const [second] = await reader.next('answer')
+      readsWhileStopped.push((second?.reads as number) - (first?.reads as number))
+      const again = tryPut(store, number + 1).code
+      if (again !== 'THERMOCLINE_BUSY') throw new Error(`a second put beside a stopped owner gave ${again}`)
       writer.kill('SIGCONT')
-      continue
+      const after = scene.open(directory, { lockTimeout: 10_000 })
+      after.put(stampedMemory('mine', ++number, dimensions))
+      after.close()
     }
-    if (code !== 'THERMOCLINE_BUSY') throw new Error(`a put beside a stopped owner gave ${code}`)
-    stop += 1
-    busyMs.push(ms)
-    // The owner may have committed and not yet shown it; but nothing of ours is there.
-    if (store.get('mine')?.sequence !== before.mine) throw new Error('a put that gave BUSY changed something')
-    if (store.sequence !== before.sequence || store.size !== before.size) throw new Error('something became visible')
-    const problems = [...store.entries()].map((memory) => stampedProblem(memory, memory.id, dimensions))
-    expectNone(problems.filter((problem) => problem !== undefined))
-    reader.send({ type: 'ask' })
-    const [first] = await reader.next('answer')
-    await sleep(stoppedMs)
-    reader.send({ type: 'ask' })
-    const [second] = await reader.next('answer')
-    readsWhileStopped.push((second?.reads as number) - (first?.reads as number))
-    for (const action of [() => store.delete('mine'), () => store.update('mine', { content: 'x' })]) {
-      const other = codeOf(action)
-      if (number > 0 && other !== 'THERMOCLINE_BUSY') throw new Error(`a write beside a stopped owner gave ${other}`)
-    }
-    writer.kill('SIGCONT')
-    const after = scene.open(directory, { lockTimeout: 10_000 })
-    after.put(stampedMemory('mine', ++number, dimensions))
-    after.close()
+    writer.send({ type: 'end' })
+    const [ended] = await writer.next('ended')
+    await writer.expectSuccess()
+    reader.send({ type: 'end' })
+    await reader.expectSuccess()
+    const expected = (ended?.number as number) + number
+    console.log(
+      `${stops} stops under the lock in ${tries} tries; BUSY after ${percentile(busyMs, 50).toFixed(0)} ms ` +
+        `(max ${Math.max(...busyMs).toFixed(0)}); reads meanwhile at least ${Math.min(...readsWhileStopped)}`,
+    )
+    const { ok } = await store.verify()
+    expectNone([
+      ...(ok ? [] : ['verify finds problems']),
+      ...(store.sequence === expected ? [] : [`the sequence is ${store.sequence}, not ${expected}`]),
+      ...busyMs.filter((ms) => ms < lockTimeoutMs - 5 || ms > patience(busyMsMax)).map((ms) => `BUSY after ${ms} ms`),
+      ...readsWhileStopped.filter((reads) => reads < 100).map((reads) => `only ${reads} reads while stopped`),
+    ])
+  },
+)
+
+/** What is not whole: memories, batches of the busy writer (all or nothing), the feed, and the bytes. */
+async function wholenessProblems(store: Store): Promise<string[]> {
+  const problems: string[] = []
+  const firsts = new Set<number>()
+  let count = 0
+  for (const memory of store.entries()) {
+    count += 1
+    const torn = stampedProblem(memory, memory.id, dimensions)
+    if (torn !== undefined) problems.push(torn)
+    const [, at] = /^busy-(\d+)$/.exec(memory.id) ?? []
+    if (at !== undefined) firsts.add((memory.metadata.number as number) - Number(at))
   }
-  writer.send({ type: 'end' })
-  const [ended] = await writer.next('ended')
-  await writer.expectSuccess()
-  reader.send({ type: 'end' })
-  await reader.expectSuccess()
-  const expected = (ended?.number as number) + number
-  console.log(
-    `${stops} stops under the lock in ${tries} tries; BUSY after ${percentile(busyMs, 50).toFixed(0)} ms ` +
-      `(max ${Math.max(...busyMs).toFixed(0)}); reads meanwhile at least ${Math.min(...readsWhileStopped)}`,
-  )
-  const { ok } = await store.verify()
-  expectNone([
-    ...(ok ? [] : ['verify finds problems']),
-    ...(store.sequence === expected ? [] : [`the sequence is ${store.sequence}, not ${expected}`]),
-    ...busyMs.filter((ms) => ms < lockTimeoutMs - 5 || ms > busyMsMax).map((ms) => `BUSY after ${ms} ms`),
-    ...readsWhileStopped.filter((reads) => reads < 100).map((reads) => `only ${reads} reads while stopped`),
-  ])
-})
+  if (firsts.size > 1) problems.push(`batches by half: those from ${[...firsts].join(' and ')}`)
+  if (count !== store.size) problems.push(`entries gives ${count} memories, size is ${store.size}`)
+  let sequence = 0
+  for await (const change of store.changes()) {
+    if (change.sequence !== ++sequence) problems.push(`the feed has ${change.sequence} at ${sequence}`)
+  }
+  if (sequence !== store.sequence) problems.push(`the feed ends at ${sequence}, not at ${store.sequence}`)
+  const { ok, problems: found } = await store.verify()
+  if (!ok) problems.push(`verify finds ${JSON.stringify(found.slice(0, 2))}`)
+  return problems
+}
+
+function listOf(store: Store): string[] {
+  return Array.from(store.entries(), ({ id, sequence, metadata }) => `${id} ${metadata.number} at ${sequence}`)
+}
 
 processTest('an owner that is killed costs a survivor at most 250 ms', async (scene) => {
   const directory = scene.path('store')
   const store = scene.open(directory, { dimensions, lockTimeout: 10_000 })
   const waits: number[] = []
   let number = 0
+  let underLock = 0
   for (let round = 0; round < ownerKills; round++) {
     const victim = scene.start('busy-writer.mjs', { directory, dimensions, batches: true })
     await victim.next('ready')
@@ -189,9 +229,10 @@ processTest('an owner that is killed costs a survivor at most 250 ms', async (sc
     const impatient = scene.open(directory, { lockTimeout: 2 })
     for (let tries = 0; tries < 60; tries++) {
       victim.kill('SIGSTOP')
-      const { code } = tryPut(impatient, number + 1)
-      if (code === 'THERMOCLINE_BUSY') break
-      number += 1
+      if (isLocked(impatient)) {
+        underLock += 1
+        break
+      }
       victim.kill('SIGCONT')
       await sleep(scene.random() * 3)
     }
@@ -204,18 +245,32 @@ processTest('an owner that is killed costs a survivor at most 250 ms', async (sc
     await victim.ended
     const { participants } = store.stats()
     if (participants !== 1) throw new Error(`participants is ${participants} after the kill`)
-    for (const memory of store.entries()) {
-      const torn = stampedProblem(memory, memory.id, dimensions)
-      if (torn !== undefined) throw new Error(torn)
-    }
+    expectNone(await wholenessProblems(store))
+  }
+  const visible = listOf(store)
+  const sequence = store.sequence
+  store.close()
+  process.env.THERMOCLINE_BOOT_ID = 'a boot in which no cache is believed'
+  try {
+    // The log must say what the survivors saw: a repair that was not done would show here at the latest.
+    rmSync(join(directory, 'cache'))
+    const rebuilt = scene.open(directory)
+    if (!rebuilt.stats().recovered) throw new Error('the cache was not rebuilt')
+    expectNone(await wholenessProblems(rebuilt))
+    const list = listOf(rebuilt)
+    const different = list.filter((each, at) => each !== visible[at])
+    if (list.length !== visible.length || rebuilt.sequence !== sequence) different.push(`sequence ${rebuilt.sequence}`)
+    expectNone(different.map((each) => `the log has ${each}, the survivors did not see it so`))
+    rebuilt.close()
+  } finally {
+    delete process.env.THERMOCLINE_BOOT_ID
   }
   console.log(
-    `${ownerKills} kills: a survivor waited ${percentile(waits, 50).toFixed(1)} ms (median), ${Math.max(...waits).toFixed(0)} ms (max)`,
+    `${ownerKills} kills, ${underLock} of them of the lock's owner: a survivor waited ${percentile(waits, 50).toFixed(1)} ms (median), ${Math.max(...waits).toFixed(0)} ms (max)`,
   )
-  const { ok } = await store.verify()
   expectNone([
-    ...(ok ? [] : ['verify finds problems']),
-    ...waits.filter((ms) => ms > survivorWaitMsMax).map((ms) => `a survivor waited ${ms.toFixed(0)} ms`),
+    ...(underLock > 0 ? [] : ['no kill met the owner of the lock']),
+    ...waits.filter((ms) => ms > patience(survivorWaitMsMax)).map((ms) => `a survivor waited ${ms.toFixed(0)} ms`),
   ])
 })
 
@@ -253,5 +308,5 @@ processTest('an opener that is killed does not keep the next one out', async (sc
     if (round % 5 === 4 && scene.below(2) === 0) rmSync(directory, { recursive: true })
   }
   console.log(`${gateKills} kills of openers: the next opened after at most ${Math.max(...waits).toFixed(0)} ms`)
-  expectNone(waits.filter((ms) => ms > gateMsMax).map((ms) => `opening took ${ms.toFixed(0)} ms`))
+  expectNone(waits.filter((ms) => ms > patience(gateMsMax)).map((ms) => `opening took ${ms.toFixed(0)} ms`))
 })

@@ -82,7 +82,9 @@ processTest('after a stress of two processes each id is as the last of its write
   for (const { id, sequence } of present) {
     const memory = store.get(id)
     if (memory === undefined || memory.sequence !== sequence || listed.get(id)?.sequence !== sequence) {
-      problems.push(`${id} is that of ${memory?.sequence} and listed as ${listed.get(id)?.sequence}, not of ${sequence}`)
+      problems.push(
+        `${id} is that of ${memory?.sequence} and listed as ${listed.get(id)?.sequence}, not of ${sequence}`,
+      )
     } else if (id.startsWith('counter-')) sum += memory.metadata.value as number
     else {
       const torn = stampedProblem(memory, id, dimensions)

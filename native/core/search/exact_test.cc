@@ -35,8 +35,8 @@ std::vector<Expected> NaiveSearch(const std::map<std::string, Memory>& memories,
   return all;
 }
 
-void ExpectSameHits(store::Store& store, const std::map<std::string, Memory>& memories,
-                    const std::vector<float>& query, uint64_t limit, std::optional<double> score_min) {
+void ExpectSameHits(store::Store& store, const std::map<std::string, Memory>& memories, const std::vector<float>& query,
+                    uint64_t limit, std::optional<double> score_min) {
   const std::atomic<bool> cancel{false};
   const auto hits = SearchExact(store, query, limit, score_min, cancel);
   ASSERT_OK(hits);

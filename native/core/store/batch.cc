@@ -2,9 +2,46 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
+#include "core/base/limits.h"
+
 namespace thermocline::store {
+namespace {
+
+// Two floats at a time: an exponent of all ones carries into the sign's place when one is added to it.
+bool AllFinite(std::span<const float> values) {
+  constexpr uint64_t kExponents = 0x7F8000007F800000ull;
+  constexpr uint64_t kOnes = 0x0080000000800000ull;
+  uint64_t carried = 0;
+  size_t at = 0;
+  for (; at + 2 <= values.size(); at += 2) {
+    uint64_t pair;
+    std::memcpy(&pair, values.data() + at, sizeof pair);
+    carried |= (pair & kExponents) + kOnes;
+  }
+  if (at < values.size() && !std::isfinite(values[at])) return false;
+  return (carried & 0x8000000080000000ull) == 0;
+}
+
+}  // namespace
+
+Status CheckPut(const PutInput& put, uint32_t dimensions) {
+  if (put.id.empty() || put.id.size() > kIdBytesMax) {
+    return Status::Error(ErrorCode::kKeySize).set_value(static_cast<int64_t>(put.id.size()));
+  }
+  if (!put.embedding.empty() && put.embedding.size() != dimensions) {
+    return Status::Error(ErrorCode::kDimension).set_value(dimensions);
+  }
+  if (put.content.size() > kContentBytesMax) {
+    return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kContentBytesMax));
+  }
+  if (put.metadata.size() > kMetadataBytesMax) {
+    return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kMetadataBytesMax));
+  }
+  return AllFinite(put.embedding) ? Status::Ok() : Status::Error(ErrorCode::kNotFinite);
+}
 
 char* Arena::Allocate(uint64_t size) {
   size = format::RoundUp(size, 16);

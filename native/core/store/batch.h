@@ -58,6 +58,9 @@ struct PutInput {
   uint64_t recall_count = 0;
 };
 
+/// kKeySize, kDimension, kTooLarge, kNotFinite: what a commit would refuse. Staging asks too, to name the item.
+Status CheckPut(const PutInput& put, uint32_t dimensions);
+
 /// What an update changes; everything else is carried over.
 struct PatchInput {
   std::string_view id;

@@ -18,21 +18,6 @@ namespace {
 // With less than this left of the log's backed part, the helper makes more, so that writers rarely have to.
 constexpr uint64_t kLogDueBytes = 128 * 1024;
 
-// Two floats at a time: an exponent of all ones carries into the sign's place when one is added to it.
-bool AllFinite(std::span<const float> values) {
-  constexpr uint64_t kExponents = 0x7F8000007F800000ull;
-  constexpr uint64_t kOnes = 0x0080000000800000ull;
-  uint64_t carried = 0;
-  size_t at = 0;
-  for (; at + 2 <= values.size(); at += 2) {
-    uint64_t pair;
-    std::memcpy(&pair, values.data() + at, sizeof pair);
-    carried |= (pair & kExponents) + kOnes;
-  }
-  if (at < values.size() && !std::isfinite(values[at])) return false;
-  return (carried & 0x8000000080000000ull) == 0;
-}
-
 }  // namespace
 
 Status Store::LockWrite(uint64_t timeout_us) {
@@ -140,20 +125,13 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
 
 /// Sizes are checked here too, not only by who converts them: a block of the wrong size would reach into the next one.
 Status Store::CheckOperation(const Operation& operation) const {
-  const PutInput& put = operation.put;
-  if (put.id.empty() || put.id.size() > kIdBytesMax) {
-    return Status::Error(ErrorCode::kKeySize).set_value(static_cast<int64_t>(put.id.size()));
-  }
-  if (!put.embedding.empty() && put.embedding.size() != dimensions_) {
-    return Status::Error(ErrorCode::kDimension).set_value(dimensions_);
-  }
-  if (std::max(put.content.size(), operation.patch.content.size()) > kContentBytesMax) {
+  if (operation.patch.content.size() > kContentBytesMax) {
     return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kContentBytesMax));
   }
-  if (std::max(put.metadata.size(), operation.patch.metadata.size()) > kMetadataBytesMax) {
+  if (operation.patch.metadata.size() > kMetadataBytesMax) {
     return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kMetadataBytesMax));
   }
-  return AllFinite(put.embedding) ? Status::Ok() : Status::Error(ErrorCode::kNotFinite);
+  return CheckPut(operation.put, dimensions_);
 }
 
 // Step 3: no lock; other threads fill their blocks at the same time.

@@ -53,7 +53,9 @@ Status Store::Flush(uint64_t timeout_us) {
     list = NewestList();
     // All that the list names, also what was made ahead: a synced list must not name a file without its header.
     Status status = list.status();
-    if (list.ok()) status = SyncSegments(**list, Position(), Position(static_cast<SegmentNumber>((*list)->segments.back().number), 0));
+    if (list.ok())
+      status =
+          SyncSegments(**list, Position(), Position(static_cast<SegmentNumber>((*list)->segments.back().number), 0));
     if (status.ok()) {
       format::Meta again = **list;
       again.list_generation += 1;

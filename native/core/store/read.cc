@@ -42,6 +42,9 @@ Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
 }
 
 Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view id) {
+  // Once, before the index: looked at anew for each record, a reader could stop at a record in the middle of a frame
+  // that became visible meanwhile. Whatever was visible at this moment is in the index word loaded next, or newer.
+  const Sequence applied = LoadAcquire(boot_->applied);
   Position position;
   for (;;) {
     const uint64_t word = LoadAcquire(boot_->index);
@@ -53,8 +56,7 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
   while (!position.none()) {
     Result<MemoryRef> memory = ReadAt(position);
     if (!memory.ok()) return memory.status();
-    // Each time anew: `applied` only rises, and a later look can only save a step.
-    if (memory->record.header.sequence <= LoadAcquire(boot_->applied)) {
+    if (memory->record.header.sequence <= applied) {
       if (memory->record.id != id) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
       if (memory->record.kind() == format::RecordKind::kDelete) return std::optional<MemoryRef>();
       if (!HasBlock(*memory)) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());

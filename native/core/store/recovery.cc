@@ -5,6 +5,7 @@
 // an owner who was killed before its commit while another went on in the next segment.
 // Pass 2 applies the kept frames in order, marking `died` through what the index names (R4), and ends the prefix at
 // the first frame past the checkpoint whose embeddings did not reach the disk.
+// Damage below the watermark, which a flush covered, is an error: nothing is changed, nothing dropped in silence.
 // Then everything kept is synced and one new `meta` ends all old logs and lists a new segment, which begins with a
 // synced epoch frame: nothing that lies beyond an end is ever read again.
 //
@@ -37,6 +38,7 @@ class Store::Rebuilder {
   Status MapAll();
   void FindFrames();
   void FindFramesIn(size_t part);
+  void NoteDamage(Position position);
   bool Link(size_t part, uint64_t offset, const format::FrameHeader& header);
   Status StartCache(uint64_t entries);
   Status Grow();
@@ -50,6 +52,7 @@ class Store::Rebuilder {
   format::Meta meta_;
   std::vector<Segment*> segments_;
   std::vector<FoundFrame> frames_;
+  Status damage_;
   uint64_t used_ = 0;
   uint64_t memories_ = 0;
   uint64_t dead_bytes_ = 0;
@@ -66,6 +69,8 @@ Status Store::Rebuild(const io::BootIdentity& boot, bool created) {
 Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
   THERMOCLINE_RETURN_IF_ERROR(MapAll());
   FindFrames();
+  // A rebuild that went on from here would end the logs before the damage and drop durable memories in silence.
+  THERMOCLINE_RETURN_IF_ERROR(damage_);
   uint64_t expected = std::max(store_.expected_records_, uint64_t{1});
   if (!frames_.empty()) expected = std::max(expected, frames_.back().header.memories_after);
   THERMOCLINE_RETURN_IF_ERROR(StartCache(expected));
@@ -101,16 +106,25 @@ void Store::Rebuilder::FindFramesIn(size_t part) {
   const uint64_t listed_end = meta_.segments[part].log_end;
   const uint64_t end = listed_end != 0 ? listed_end : segment.log_capacity();
   for (uint64_t offset = format::kHeaderBytes; offset < end;) {
-    const Position position(segment.number(), offset);
-    // Below the watermark a bad body is corruption, not an unfinished write: its readable records are kept.
-    const bool durable = meta_.Before(position, meta_.watermark);
-    const auto header = ReadFrame(segment, store_.salt_, offset, !durable);
-    if (!header || offset + FrameBytes(*header) > end || !Link(part, offset, *header)) return;
+    const auto header = ReadFrame(segment, store_.salt_, offset, true);
+    if (!header || offset + FrameBytes(*header) > end || !Link(part, offset, *header)) {
+      // The end of an unfinished log, or damage. Below the watermark only the end of a closed log is no damage, which
+      // the next segment's first frame must then bear out (Link); a listed end says that there was more.
+      const Position position(segment.number(), offset);
+      const bool may_end_here = listed_end == 0 && segment.number() != meta_.watermark.segment();
+      if (meta_.Before(position, meta_.watermark) && !may_end_here) NoteDamage(position);
+      return;
+    }
     // Watermark and checkpoint are the highest in `meta` or in any frame.
     if (meta_.Before(meta_.watermark, Position(header->watermark))) meta_.watermark = Position(header->watermark);
     if (meta_.Before(meta_.checkpoint, Position(header->checkpoint))) meta_.checkpoint = Position(header->checkpoint);
     offset += FrameBytes(*header);
   }
+}
+
+/// Bytes that a flush covered cannot be read. The first place counts.
+void Store::Rebuilder::NoteDamage(Position position) {
+  if (damage_.ok()) damage_ = Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
 }
 
 /// Keeps the frame if it continues the chain, dropping orphans that it passes over.
@@ -128,9 +142,11 @@ bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHea
       }
       --keep;
     }
-    const bool durable = meta_.Before(Position(NumberOf(part), offset), meta_.watermark);
-    if (keep == 0 && !durable) return false;
-    if (keep == 0) keep = frames_.size();  // what it named is damaged, and it is known to have been durable
+    if (keep == 0) {
+      const Position position(NumberOf(part), offset);
+      if (meta_.Before(position, meta_.watermark)) NoteDamage(previous);  // durable, so what it names was too
+      return false;
+    }
   }
   // Only across a rotation may kept frames turn out to be orphans.
   if (keep != frames_.size() && offset != format::kHeaderBytes) return false;
@@ -203,7 +219,10 @@ Status Store::Rebuilder::Apply(const FoundFrame& frame) {
   }
   for (uint32_t i = 0; i < frame.header.record_count && offset < end; ++i) {
     const auto record = ReadRecord(segment, offset);
-    if (!record || offset + record->header.length > end) return Status::Ok();  // damaged below the watermark
+    // Its frame's CRC held, so this is no rot but a frame that no writer of ours made.
+    if (!record || offset + record->header.length > end) {
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
+    }
     const bool deletion = record->kind() == format::RecordKind::kDelete;
     if (!deletion && !segment.Covers(record->slot())) {
       offset += record->header.length;

@@ -178,7 +178,8 @@ void LeaveOrphan(test::StoreFixture& store, const std::string& id) {
   const std::string frame = FrameAtTail(*store, *words, id);
   const auto directory = io::File::OpenDirectory(store.path().c_str());
   ASSERT_OK(directory);
-  const auto log = io::File::Open(*directory, LogFileName(tail.segment()).text, io::File::Mode::kReadWrite, FileRole::kLog);
+  const auto log =
+      io::File::Open(*directory, LogFileName(tail.segment()).text, io::File::Mode::kReadWrite, FileRole::kLog);
   ASSERT_OK(log);
   EXPECT_OK(log->WriteAt(tail.offset(), frame));
 }
@@ -241,77 +242,6 @@ TEST(StoreRecovery, AWholeFrameAtTheEndOfTheLogMayBeKeptAndThenStays) {
   EXPECT_FALSE(test::Get(*store, "overwritten").has_value());
   EXPECT_TRUE(test::Get(*store, "x").has_value());
   test::ExpectWhole(*store);
-}
-
-// Goal: what the log lost is the end only. Method: the log is cut or damaged at any place of the last frames.
-TEST(StoreRecovery, ADamagedEndOfTheLogCostsOnlyWhatCameAfterIt) {
-  Random random(TestSeed());
-  for (int run = 0; run < 20; ++run) {
-    test::StoreFixture store(4);
-    ASSERT_OK(store.Open());
-    Fill(*store, 0, 30);
-    const std::vector<LogRecord> records = test::AllRecords(*store);
-    store.Kill();
-    std::filesystem::remove(store.Join("cache"));
-    const size_t victim = random.Below(records.size());
-    std::string log = test::ReadFileBytes(store.Join("1.log"));
-    const uint64_t at = records[victim].position.offset() + random.Below(records[victim].length);
-    if (run % 2 == 0) {
-      log.resize(at);
-    } else {
-      log[at] = static_cast<char>(log[at] ^ (1 << random.Below(8)));
-    }
-    test::WriteFileBytes(store.Join("1.log"), log);
-    ASSERT_OK(store.Open());
-    ExpectFilled(*store, static_cast<int>(victim));
-  }
-}
-
-// Goal: R7's second pass. Method: beyond the checkpoint the blocks file is cut, or one embedding damaged.
-TEST(StoreRecovery, AnEmbeddingThatDidNotReachTheDiskEndsThePrefix) {
-  for (const bool cut : {true, false}) {
-    test::StoreFixture store(1024);  // a page a block: what is not there cannot even be touched
-    ASSERT_OK(store.Open());
-    Fill(*store, 0, 30);
-    const Result<std::optional<MemoryRef>> victim = store->Find("17");
-    ASSERT_OK(victim);
-    const uint64_t at = (*victim)->segment->BlocksBytesFor(Raw((*victim)->record.slot()));
-    store.Kill();
-    std::filesystem::remove(store.Join("cache"));
-    std::string blocks = test::ReadFileBytes(store.Join("1.blocks"));
-    if (cut) blocks.resize(at + 5);
-    if (!cut) blocks[at + 5] = static_cast<char>(blocks[at + 5] ^ 1);
-    test::WriteFileBytes(store.Join("1.blocks"), blocks);
-    ASSERT_OK(store.Open());
-    ExpectFilled(*store, 17);
-  }
-}
-
-// Goal: damage in the middle of a log is never passed over in silence. Method: one byte of a frame's header, then of
-// a record, in a store that goes on in the same boot.
-TEST(StoreRecovery, VerifyAndChangesReportADamagedFrameInTheMiddle) {
-  test::StoreFixture store(2);
-  ASSERT_OK(store.Open());
-  Fill(*store, 0, 10);
-  const std::vector<LogRecord> records = test::AllRecords(*store);
-  const std::atomic<bool> cancel{false};
-  for (const uint64_t before : {sizeof(format::FrameHeader), size_t{0}}) {
-    store.Kill();
-    std::string log = test::ReadFileBytes(store.Join("1.log"));
-    const uint64_t at = records[4].position.offset() - before + 33;
-    log[at] = static_cast<char>(log[at] ^ 4);
-    test::WriteFileBytes(store.Join("1.log"), log);
-    ASSERT_OK(store.Open());
-    const auto report = store->Verify(cancel);
-    ASSERT_OK(report);
-    EXPECT_GE(report->problems.size(), 1u);
-    if (before > 0) EXPECT_ERROR(store->Changes(0, 100), ErrorCode::kCorrupt);
-    log[at] = static_cast<char>(log[at] ^ 4);
-    store.Kill();
-    test::WriteFileBytes(store.Join("1.log"), log);
-    ASSERT_OK(store.Open());
-    test::ExpectWhole(*store);
-  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "core/store/segment.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -18,6 +19,11 @@ SegmentFileName Name(SegmentNumber number, const char* suffix) {
 template <typename Header>
 std::span<const char> BytesOf(const Header& header) {
   return {reinterpret_cast<const char*>(&header), sizeof header};
+}
+
+/// The list names the file, so its absence is damage, not an operating system's refusal.
+Status MissingIsDamage(const Status& status, uint32_t segment) {
+  return status.error_number() == ENOENT ? Status::Corrupt(status.role(), segment, 0) : status;
 }
 
 }  // namespace
@@ -60,7 +66,7 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
 
   Result<io::File> log =
       io::File::Open(directory, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
-  if (!log.ok()) return log.status();
+  if (!log.ok()) return MissingIsDamage(log.status(), entry.number);
   segment->log_file_ = std::move(*log);
   format::LogHeader log_bytes;
   THERMOCLINE_RETURN_IF_ERROR(segment->log_file_.ReadAt(0, {reinterpret_cast<char*>(&log_bytes), sizeof log_bytes}));
@@ -72,7 +78,7 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
 
   Result<io::File> blocks =
       io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kReadWrite, FileRole::kBlocks);
-  if (!blocks.ok()) return blocks.status();
+  if (!blocks.ok()) return MissingIsDamage(blocks.status(), entry.number);
   segment->blocks_file_ = std::move(*blocks);
   format::BlocksHeader blocks_bytes;
   THERMOCLINE_RETURN_IF_ERROR(

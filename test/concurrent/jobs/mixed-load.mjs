@@ -105,7 +105,9 @@ class Load {
   updateShared() {
     const number = this.nextNumber()
     const id = this.context.pick(this.sharedIds)
-    const { sequence, metadata } = this.store.get(id)
+    const known = this.store.get(id)
+    this.checkShared(id, known)
+    const { sequence, metadata } = known
     try {
       if (!this.store.update(id, stampedPatch(id, number, metadata.base), { ifSequence: sequence })) {
         throw new Error(`${id} is lost`)

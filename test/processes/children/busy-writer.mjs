@@ -3,8 +3,8 @@
 // Most of that time is a large batch: a commit of many records is long under the lock, so that a signal often meets it.
 
 import { open } from 'thermocline'
-import { task, tell } from './parent.mjs'
 import { stampedMemory, stampedProblem } from '../../support/memories.mjs'
+import { task, tell } from './parent.mjs'
 
 const store = open(task.directory, { dimensions: task.dimensions, lockTimeout: 20_000 })
 let isEnded = false

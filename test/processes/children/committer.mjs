@@ -2,8 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from 'thermocline'
-import { hear, task, tell } from './parent.mjs'
 import { randomFrom } from '../../support/memories.mjs'
+import { hear, task, tell } from './parent.mjs'
 
 const random = randomFrom(task.seed)
 const store = open(task.directory, { dimensions: task.dimensions })

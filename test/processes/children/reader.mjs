@@ -1,8 +1,8 @@
 // Opens a store read-only and reads it until told to stop; says how often, and how long the worst read took.
 
 import { open } from 'thermocline'
-import { task, tell } from './parent.mjs'
 import { stampedProblem } from '../../support/memories.mjs'
+import { task, tell } from './parent.mjs'
 
 const store = open(task.directory, { readOnly: true })
 let refused

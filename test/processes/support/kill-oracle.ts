@@ -138,7 +138,8 @@ class Round {
   /** The records that an operation makes, and what it must return if that is a boolean. */
   #records(worker: number, intent: Intent): { records: Expected[]; result?: boolean } {
     if (intent.kind === 'put') return { records: [this.#put(intent)] }
-    if (intent.kind === 'write' || intent.kind === 'putMany') return { records: intent.puts.map((put) => this.#put(put)) }
+    if (intent.kind === 'write' || intent.kind === 'putMany')
+      return { records: intent.puts.map((put) => this.#put(put)) }
     const present = this.#ownState(intent.id)
     if (intent.kind === 'delete') {
       if (present !== undefined) this.#own.set(intent.id, undefined)
@@ -181,7 +182,8 @@ class Round {
         continue
       }
       const behind = this.#behind.get(worker) ?? 0
-      const at = expected === undefined ? (result as number) - this.#since - records.length : this.#search(behind, records)
+      const at =
+        expected === undefined ? (result as number) - this.#since - records.length : this.#search(behind, records)
       if (at < behind || !records.every((record, offset) => this.#isAt(at + offset, record))) {
         this.#problems.push(`lost: ${what}, which returned ${result}`)
       } else this.#take(worker, at, records)
@@ -204,7 +206,8 @@ class Round {
       if (at < 0) this.#problems.push(`lost: ${what}, its batch at ${first}`)
       else this.#take(worker, at, batch)
     }
-    if (this.#behind.get(worker) !== last - this.#since) this.#problems.push(`${what} returned ${last}, which it is not`)
+    if (this.#behind.get(worker) !== last - this.#since)
+      this.#problems.push(`${what} returned ${last}, which it is not`)
   }
 
   placeInDoubt(worker: number, log: WorkerLog): void {
