@@ -10,8 +10,9 @@ export default defineConfig({
     // A process per file: a crash of the addon fails one file, and memory is measured alone.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // A hang, not a slow host: hosts differ by a factor of two and are shared.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     server: { deps: { external: [/\/dist\//, /\/build\/Release\//, /\.node$/] } },
   },
 })

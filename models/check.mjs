@@ -56,6 +56,7 @@ const planted = [
   ['claim by load and store', 'F_RACY_CLAIM', `${one} KILLS=0`, 'slot_taken'],
   ['same id twice, previous from the index', 'F_PREVIOUS_FROM_INDEX', `${one} RECORDS=2 KILLS=0`, 'died['],
   ['reader ignores applied', 'F_IGNORE_APPLIED', 'OPS=1 KILLS=0 GETS=1', 'version<=applied'],
+  ['applied looked at anew for each record', 'F_APPLIED_ANEW', 'OPS=1 RECORDS=2 KILLS=0 GETS=1', 'version%2'],
   ['no second load of the list generation', 'F_NO_SECOND_LOOK', 'OPS=2 KILLS=0 GETS=0 SNAPSHOT', 'held_segments'],
   ['new segment from the list held', 'F_LIST_HELD', 'OPS=2 SLOTS=1 KILLS=0 GETS=0', 'meta_segments'],
   ['list of a dead owner not published', 'F_LIST_NOT_PUBLISHED', 'OPS=2 SLOTS=1 KILLS=1 GETS=0', 'meta_segments'],

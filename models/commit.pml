@@ -483,7 +483,7 @@ done:
 }
 
 #define READER 4
-/* Find: the version is the newest of some moment of the call, and never older than the one before. */
+/* FindOnce: the version is the newest of some moment of the call, and never older than the one before. */
 inline check_version() {
     version = (at == 0 -> 0 : r_sequence[at]);
     assert(at == 0 || r_id[at] == id);
@@ -491,12 +491,20 @@ inline check_version() {
     newest_of(id, begun, expected);
     assert(version >= expected);                       /* nothing that had been replaced before the call */
     assert(version >= version_before);                 /* never back */
+    assert(version % RECORDS == 0);                    /* nothing from the middle of a frame */
     version_before = version;
     at = 0; begun = 0; version = 0; expected = 0; generation = 0; count++
 }
 
+#ifdef F_APPLIED_ANEW
+#define VISIBLE applied
+#else
+#define VISIBLE begun
+#endif
+
 inline get() {
-    atomic { begun = applied; generation = index_generation };
+    begun = applied;
+    generation = index_generation;
     do
     :: at = cell[generation * 2 + id];
        if
@@ -509,11 +517,11 @@ inline get() {
 #ifdef F_IGNORE_APPLIED
        :: atomic { at != 0 -> check_version(); break }
 #else
-       :: atomic { at != 0 && r_sequence[at] <= applied -> check_version(); break }
-       :: atomic { at != 0 && r_sequence[at] > applied -> at = r_previous[at] };
+       :: atomic { at != 0 && r_sequence[at] <= VISIBLE -> check_version(); break }
+       :: atomic { at != 0 && r_sequence[at] > VISIBLE -> at = r_previous[at] };
           do
-          :: atomic { at != 0 && r_sequence[at] > applied -> at = r_previous[at] }
-          :: atomic { at == 0 || r_sequence[at] <= applied -> check_version(); break }
+          :: atomic { at != 0 && r_sequence[at] > VISIBLE -> at = r_previous[at] }
+          :: atomic { at == 0 || r_sequence[at] <= VISIBLE -> check_version(); break }
           od;
           break
 #endif

@@ -68,19 +68,29 @@ export function typesOfTests() {
   return requireSuccess('tsc', process.execPath, [compiler, '--project', join(root, 'tsconfig.test.json')])
 }
 
-/** The core's own tests. `variant`: default, tsan, asan. */
-export async function nativeTests({ variant = 'default' } = {}) {
-  const makeArguments = ['--silent', '-C', join(root, 'native'), '-j2', `VARIANT=${variant}`]
-  const build = await run('make', makeArguments, { quiet: true })
+/** Builds one binary of native/Makefile and runs it; its counts. */
+async function makeAndRun(what, makeArguments, buildTarget, runTarget) {
+  const all = ['--silent', '-C', join(root, 'native'), '-j2', ...makeArguments]
+  const build = await run('make', [...all, ...buildTarget], { quiet: true })
   if (build.code !== 0) {
     process.stdout.write(build.output)
-    throw new ScriptError('the native tests do not compile')
+    throw new ScriptError(`${what} do not compile`)
   }
-  const { output } = await run('make', [...makeArguments, 'test'], { quiet: true })
+  const { output } = await run('make', [...all, runTarget], { quiet: true })
   // make adds a line of its own when the tests fail.
   const lines = output.split('\n').filter((line) => !line.startsWith('make'))
   process.stdout.write(lines.filter((line) => !line.startsWith('ok ')).join('\n'))
   return readCounts(lines.join('\n'))
+}
+
+/** The core's own tests. `variant`: default, tsan, asan. */
+export function nativeTests({ variant = 'default' } = {}) {
+  return makeAndRun('the native tests', [`VARIANT=${variant}`], [], 'test')
+}
+
+/** Processes killed at random moments and after single instructions. */
+export function killTests() {
+  return makeAndRun('the kill tests', [], ['kill'], 'kill-test')
 }
 
 /** The tests of vitest. Arguments go to it as they are. */

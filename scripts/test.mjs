@@ -2,7 +2,7 @@
 //
 // Needs Node, a C++ compiler, Python and make; a check that needs more says `not run here: <name>`.
 
-import { biome, clangFormat, layers, nativeTests, runChecks, typesOfTests, vitest } from './checks.mjs'
+import { biome, clangFormat, killTests, layers, nativeTests, runChecks, typesOfTests, vitest } from './checks.mjs'
 import { runAsProgram } from './run.mjs'
 import { setup } from './setup.mjs'
 
@@ -15,6 +15,7 @@ async function main() {
     ['lint-layers', layers],
     ['types of the tests', typesOfTests],
     ['native tests', nativeTests],
+    ['kill tests', killTests],
     ['vitest', () => vitest({ extra })],
   ])
 }

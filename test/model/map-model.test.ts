@@ -9,7 +9,7 @@ import * as steps from '../support/model-commands.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const seed = Number(process.env.THERMOCLINE_TEST_SEED ?? 0x3a9)
-const runs = Number(process.env.THERMOCLINE_TEST_RUNS ?? 120)
+const runs = Number(process.env.THERMOCLINE_TEST_RUNS ?? 60)
 const commandsMax = 60
 const stepsPerRunMin = 5 // on average; fast-check draws short sequences too
 const testMsMax = 120_000

@@ -1,6 +1,7 @@
 // The second reader of a store directory, written from docs/format.md alone. It shares nothing with the addon and maps
 // the files with mmap-io, so that what it finds proves the bytes and the document, not the code.
 //
+// All in one file, so that it can be read beside the document from top to bottom.
 // Not here: speed, and use by anything but tests. It reads `meta` and the listed logs and blocks, never `cache` or `lock`.
 // Thread rule: a store may be written meanwhile; the answer is then a prefix of its history.
 

@@ -1,8 +1,8 @@
 // Similarity search by scanning every embedding of a snapshot.
 //
-// Exact: the result is what a naive scan in double precision would give. The scan runs in single precision and keeps all
-// that rounding could have kept from the best; those are scored again in double precision, then ordered.
-// Thread rule: any thread; no lock. Cost: one pass over the embeddings, bound by memory bandwidth.
+// Exact: the result is what a naive scan in double precision would give. The scan runs in single precision and keeps
+// all that rounding could have kept from the best; those are scored again in double precision, then ordered. Thread
+// rule: any thread; no lock. Cost: one pass over the embeddings, bound by memory bandwidth.
 #pragma once
 
 #include <atomic>

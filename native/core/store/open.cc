@@ -252,7 +252,9 @@ Status Store::OpenCache(bool first_opener, bool created) {
     same_boot = ours && header.boot_low == boot->low && header.boot_high == boot->high;
   }
   if (!first_opener) {
-    if (!same_boot) return Status::Corrupt(FileRole::kCache, 0, 0);
+    // The live participants vouch for it: their locks are on this very lock file. Boot identity is for first openers;
+    // it differs, for one, when this process reached the directory through another mount.
+    if (!ours) return Status::Corrupt(FileRole::kCache, 0, 0);
     return MapCache();
   }
   if (ours && !created) {
