@@ -109,15 +109,22 @@ Status Store::ApplyFrame(Segment& segment, Position position, const format::Fram
   return Status::Ok();
 }
 
-// R4. Whoever takes the lock from a dead owner comes here first. At most one frame lies between `last_frame` and
-// `tail`; `last_frame` itself is applied again too, because its owner may have died just before it moved `applied`.
+// R4. Whoever takes the lock from a dead owner comes here first. Of the frame that `last_frame` names everything but
+// `applied` was stored before `last_frame`, so only `applied` can be missing: to store the rest again would lead
+// readers and a growing index, for a moment, from a newer record of an id to an older one of the same frame. What lies
+// between it and `tail`, one frame at most, is applied.
 Status Store::Repair() {
   const Position tail(LoadAcquire(boot_->tail));
   if (tail.none()) return Status::Ok();
-  Position at(LoadAcquire(boot_->last_frame));
-  if (at.none() || at.segment() != tail.segment()) {
-    if (!at.none()) THERMOCLINE_RETURN_IF_ERROR(RepairUpTo(at, UINT64_MAX));
-    at = Position(tail.segment(), format::kHeaderBytes);
+  Position at(tail.segment(), format::kHeaderBytes);
+  const Position last(LoadAcquire(boot_->last_frame));
+  if (!last.none()) {
+    Result<Segment*> segment = GetSegment(last.segment());
+    if (!segment.ok()) return segment.status();
+    const auto header = ReadFrame(**segment, salt_, last.offset(), false);
+    if (!header) return Status::Corrupt(FileRole::kLog, Raw(last.segment()), last.offset());
+    if (header->record_count > 0) StoreRelease(boot_->applied, header->first_sequence + header->record_count - 1);
+    if (last.segment() == tail.segment()) at = Position(last.segment(), last.offset() + FrameBytes(*header));
   }
   THERMOCLINE_RETURN_IF_ERROR(RepairUpTo(at, tail.offset()));
   // Counted, not incremented: the dead owner may have filled cells that it had not counted yet.
@@ -126,7 +133,7 @@ Status Store::Repair() {
   return Status::Ok();
 }
 
-// Applies the frames from `at` to `end`; UINT64_MAX: that one frame only.
+// Applies the frames from `at` to `end`.
 Status Store::RepairUpTo(Position at, uint64_t end) {
   Result<Segment*> found = GetSegment(at.segment());
   if (!found.ok()) return found.status();
@@ -135,19 +142,13 @@ Status Store::RepairUpTo(Position at, uint64_t end) {
     const auto header = ReadFrame(segment, salt_, offset, false);
     if (!header) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
     const Position position(segment.number(), offset);
-    // What is visible is applied: its owner moved `applied` last. To apply it again would lead readers, for a moment,
-    // from a newer record of an id to an older one of the same frame.
-    const Sequence last = header->first_sequence + header->record_count - 1;
-    if (header->record_count > 0 && last > LoadAcquire(boot_->applied)) {
-      THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
-    }
+    THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
+    if (header->record_count > 0) StoreRelaxed(boot_->size, header->memories_after);
     StoreRelaxed(boot_->last_frame_crc, uint64_t{header->header_crc});
     StoreRelease(boot_->last_frame, position.raw());
     if (header->record_count > 0) {
-      StoreRelaxed(boot_->size, header->memories_after);
-      StoreRelease(boot_->applied, last);
+      StoreRelease(boot_->applied, header->first_sequence + header->record_count - 1);
     }
-    if (end == UINT64_MAX) break;
     offset += FrameBytes(*header);
   }
   return Status::Ok();

@@ -18,18 +18,30 @@ namespace {
 // With less than this left of the log's backed part, the helper makes more, so that writers rarely have to.
 constexpr uint64_t kLogDueBytes = 128 * 1024;
 
+constexpr uint32_t kTurnsAtOnce = 4;
+
+/// Sleeps for a random time, longer from turn to turn.
+void StandBack(uint32_t turn) {
+  uint32_t random = 0;
+  if (!io::FillRandom(&random, sizeof random).ok()) random = turn;
+  uint32_t nothing = 0;
+  io::FutexWait(nothing, 0, random % (uint32_t{1000} << std::min(turn - kTurnsAtOnce, 6u)));
+}
+
 }  // namespace
 
 Status Store::LockWrite(uint64_t timeout_us) {
-  switch (write_lock_->Acquire(timeout_us)) {
+  uint32_t dead_owner = 0;
+  switch (write_lock_->Acquire(timeout_us, &dead_owner)) {
     case SharedLock::Outcome::kBusy:
       return Status::Error(ErrorCode::kBusy);
     case SharedLock::Outcome::kAcquiredFromDead: {
       const Status repaired = Repair();
       if (!repaired.ok()) {
-        // Whoever took the lock next would not know that a commit is half applied.
-        StoreRelease(boot_->poison, uint64_t{1});
-        write_lock_->Release();
+        // A commit is half applied: nobody may write past it. What only this process lacks (descriptors, memory) the
+        // next one may have; damage is everybody's.
+        if (repaired.code() == ErrorCode::kCorrupt) StoreRelease(boot_->poison, uint64_t{1});
+        write_lock_->GiveBack(dead_owner);
         return repaired;
       }
       break;
@@ -57,8 +69,10 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
     Table().FindCell(operation.hash, operation.put.id, *this);
   }
 
-  // Ends: each turn either commits or makes the room whose lack sent it back.
-  for (;;) {
+  // Each turn either commits or makes the room whose lack sent it back. Only writers of half a segment and more can
+  // close each other's segments turn after turn; after some turns they stand back for different times.
+  for (uint32_t turn = 0;; ++turn) {
+    if (turn > kTurnsAtOnce) StandBack(turn);
     ClaimedSlots claimed{nullptr, 0};
     if (batch.slots() > 0) {
       Result<ClaimedSlots> result = Claim(batch.slots(), timeout_us);

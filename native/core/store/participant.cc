@@ -51,7 +51,7 @@ bool SharedLock::TryTake(uint32_t flags) {
   return CompareExchange(word_, expected, self_.word() | flags);
 }
 
-SharedLock::Outcome SharedLock::Acquire(uint64_t timeout_us) {
+SharedLock::Outcome SharedLock::Acquire(uint64_t timeout_us, uint32_t* dead_owner) {
   if (TryTake(0)) return Outcome::kAcquired;
   for (int i = 0; i < kSpins; ++i) {
     io::SpinPause();
@@ -61,22 +61,34 @@ SharedLock::Outcome SharedLock::Acquire(uint64_t timeout_us) {
   for (;;) {
     // A thread that slept takes the lock with the waiters' mark: others may sleep still, and it cannot know.
     if (TryTake(kWaiters)) return Outcome::kAcquired;
-    uint32_t seen = LoadRelaxed(word_);
+    uint32_t seen = LoadAcquire(word_);
     if (seen == 0) continue;
     if ((seen & kWaiters) == 0) {
       if (!CompareExchange(word_, seen, seen | kWaiters)) continue;
       seen |= kWaiters;
     }
     const uint64_t waited = io::NowMonotonicMicroseconds() - begin;
-    if (waited >= timeout_us) return Outcome::kBusy;
-    io::FutexWait(word_, seen, std::min(kSliceMicroseconds, timeout_us - waited));
-    if (LoadRelaxed(word_) != seen) continue;
-    // Never probe oneself: through one's own descriptor one's byte looks free. Oneself is number and incarnation: the
-    // dead owner may have had the number before this participant.
-    if ((seen & ~kWaiters) == self_.word() || OwnerLives(lock_file_, lines_, seen)) continue;
-    // From the exact word seen: had anybody else taken over, the incarnation or number would differ.
-    if (CompareExchange(word_, seen, self_.word() | kWaiters)) return Outcome::kAcquiredFromDead;
+    const bool late = waited >= timeout_us;
+    if (!late) io::FutexWait(word_, seen, std::min(kSliceMicroseconds, timeout_us - waited));
+    // Acquire: the word before its owner's incarnation.
+    if (LoadAcquire(word_) == seen) {
+      // Never probe oneself: through one's own descriptor one's byte looks free. Oneself is number and incarnation: the
+      // dead owner may have had the number before this participant. Asked even when late, or callers that never wait
+      // would find a dead owner's lock busy for ever.
+      const bool alive = (seen & ~kWaiters) == self_.word() || OwnerLives(lock_file_, lines_, seen);
+      // From the exact word seen: had anybody else taken over, the incarnation or number would differ.
+      if (!alive && CompareExchange(word_, seen, self_.word() | kWaiters)) {
+        if (dead_owner != nullptr) *dead_owner = seen;
+        return Outcome::kAcquiredFromDead;
+      }
+    }
+    if (late) return TryTake(kWaiters) ? Outcome::kAcquired : Outcome::kBusy;
   }
+}
+
+void SharedLock::GiveBack(uint32_t dead_owner) {
+  Exchange(word_, dead_owner | kWaiters);
+  io::FutexWake(word_, 1);
 }
 
 void SharedLock::Release() {

@@ -40,8 +40,12 @@ class SharedLock {
       : word_(word), lock_file_(lock_file), lines_(lines), self_(self) {}
 
   /// kAcquiredFromDead: the owner died with the lock held; the caller repairs what it left before anything else.
-  Outcome Acquire(uint64_t timeout_us);
+  /// Its word is left in `dead_owner`.
+  Outcome Acquire(uint64_t timeout_us, uint32_t* dead_owner = nullptr);
   void Release();
+  /// After kAcquiredFromDead, when the repair could not be done now: the lock is the dead owner's again, and the next
+  /// one to ask finds it so.
+  void GiveBack(uint32_t dead_owner);
 
  private:
   bool TryTake(uint32_t flags);

@@ -87,15 +87,30 @@ Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t timeout_us) {
 }
 
 Status Store::EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us) {
-  THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
-  const GrowthGuard guard(*growth_lock_);
-  return BackSlotsUpTo(segment, slots, false);
+  {
+    THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
+    const GrowthGuard guard(*growth_lock_);
+    THERMOCLINE_RETURN_IF_ERROR(BackSlotsUpTo(segment, slots, false));
+  }
+  return LeaveIfOvertaken(segment, boot_->slots_ready, slots, 0, timeout_us);
 }
 
 Status Store::EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us) {
-  THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
-  const GrowthGuard guard(*growth_lock_);
-  return BackLogUpTo(segment, bytes, false);
+  {
+    THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
+    const GrowthGuard guard(*growth_lock_);
+    THERMOCLINE_RETURN_IF_ERROR(BackLogUpTo(segment, bytes, false));
+  }
+  return LeaveIfOvertaken(segment, boot_->log_ready, 0, bytes, timeout_us);
+}
+
+/// A segment whose place in the words was taken by one made kSpaceWords later, after rotations that failed half way,
+/// cannot be backed any further: if it is open still, writing goes on in another.
+Status Store::LeaveIfOvertaken(const Segment& segment, const uint64_t* words, uint32_t slots, uint64_t log_bytes,
+                               uint64_t timeout_us) {
+  const uint32_t number = Raw(segment.number());
+  if (LoadAcquire(words[number % format::kSpaceWords]) >> 32 <= number) return Status::Ok();
+  return Rotate(number, slots, log_bytes, timeout_us);  // nothing, when it is closed already
 }
 
 /// Growth lock held. Never beyond the segment; `ahead`: a large step.

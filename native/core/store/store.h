@@ -205,6 +205,8 @@ class Store final : private IdMatcher {
   Status BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead);
   Status EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us);
   Status EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us);
+  Status LeaveIfOvertaken(const Segment& segment, const uint64_t* words, uint32_t slots, uint64_t log_bytes,
+                          uint64_t timeout_us);
   Status EnsureIndex(uint64_t more, uint64_t timeout_us);
   Status GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us);
   Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);

@@ -44,6 +44,7 @@ void Store::RunWaiter() {
     }
     if (waiter_stop_.load()) return;
     FetchAdd(session_->followers, 1u);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in WakeFollowers
     for (;;) {
       const uint32_t wake = LoadAcquire(session_->wake);
       bool idle = false;
