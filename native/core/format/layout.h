@@ -267,8 +267,9 @@ struct BootWords {
   uint64_t index;  // offset, cells and generation of the memory index (index_word.h)
   uint64_t list_generation;
   uint64_t epoch;
-  uint64_t poison;  // not 0: a sync failed in this boot
-  uint64_t pad3[4];
+  uint64_t poison;              // not 0: a sync failed in this boot
+  uint64_t structure_unsynced;  // not 0: segments or their list were made without a sync
+  uint64_t pad3[3];
   uint64_t watermark;
   uint64_t watermark_sequence;
   uint64_t checkpoint;

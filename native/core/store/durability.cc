@@ -37,7 +37,9 @@ Status Store::Flush(uint64_t timeout_us) {
   const std::lock_guard<std::mutex> guard(flush_mutex_);
   if (LoadAcquire(boot_->poison) != 0) return Status::Error(ErrorCode::kPoisoned);
   // Another thread's flush that began after this call's writes covers them.
-  if (LoadAcquire(boot_->watermark_sequence) >= wanted && !structure_unsynced_.load()) return Status::Ok();
+  if (LoadAcquire(boot_->watermark_sequence) >= wanted && LoadAcquire(boot_->structure_unsynced) == 0) {
+    return Status::Ok();
+  }
   THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
   const Sequence applied = LoadRelaxed(boot_->applied);
   const Position tail(LoadRelaxed(boot_->tail));
@@ -46,10 +48,10 @@ Status Store::Flush(uint64_t timeout_us) {
   if (tail.none()) return Status::Ok();
   Result<std::shared_ptr<const format::Meta>> list = CurrentList();
   if (!list.ok()) return list.status();
-  if (structure_unsynced_.load()) {
+  if (LoadAcquire(boot_->structure_unsynced) != 0) {
     // A handle of durability 'none' made segments that were never synced, nor the list that names them.
     THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
-    structure_unsynced_.store(false);
+    StoreRelease(boot_->structure_unsynced, uint64_t{0});
     list = NewestList();
     // All that the list names, also what was made ahead: a synced list must not name a file without its header.
     Status status = list.status();
@@ -62,7 +64,7 @@ Status Store::Flush(uint64_t timeout_us) {
       status = WriteMeta(std::move(again), true);
     }
     growth_lock_->Release();
-    if (!status.ok()) structure_unsynced_.store(true);
+    if (!status.ok()) StoreRelease(boot_->structure_unsynced, uint64_t{1});
     THERMOCLINE_RETURN_IF_ERROR(status);
   } else {
     THERMOCLINE_RETURN_IF_ERROR(SyncSegments(**list, from, tail));

@@ -26,7 +26,8 @@ Status Store::WriteMeta(format::Meta meta, bool sync) {
   }
   THERMOCLINE_RETURN_IF_ERROR(io::Rename(directory_, kMetaNewName, kMetaName));
   if (sync) THERMOCLINE_RETURN_IF_ERROR(directory_.Sync());
-  if (!sync) structure_unsynced_.store(true);
+  if (!sync && boot_ == nullptr) created_unsynced_ = true;
+  if (!sync && boot_ != nullptr) StoreRelease(boot_->structure_unsynced, uint64_t{1});
   auto list = std::make_shared<const format::Meta>(std::move(meta));
   {
     const std::lock_guard<std::mutex> guard(list_mutex_);

@@ -299,6 +299,7 @@ Status Store::Rebuilder::Finish(bool created) {
     boot.claim = MakeClaim(number, 0);
     boot.epoch = meta_.epoch;
     boot.list_generation = meta_.list_generation;
+    boot.structure_unsynced = store_.created_unsynced_ ? 1 : 0;
     store_.session_->marker_removed = 1;
     return Status::Ok();
   }

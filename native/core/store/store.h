@@ -273,7 +273,7 @@ class Store final : private IdMatcher {
   format::StoreId store_id_{};
   HashKey hash_key_{};
   std::atomic<Durability> durability_{Durability::kFlush};
-  std::atomic<bool> structure_unsynced_{false};  // segments were made without a sync
+  bool created_unsynced_ = false;  // the creation made no sync; kept until the boot words exist
   uint64_t expected_records_ = 0;
   double open_ms_ = 0;
   bool recovered_ = false;
