@@ -33,6 +33,8 @@ constexpr uint64_t kCacheReserveBytes = 1ull << 36;
 constexpr uint64_t kCacheReserveBytes = 1ull << 36;
 #endif
 
+constexpr uint64_t kCacheReserveBytesMin = 1ull << 28;
+
 /// Holds the gate (R14) until destroyed.
 class Gate {
  public:
@@ -274,7 +276,13 @@ Status Store::OpenCache(bool first_opener, bool created) {
 
 Status Store::MapCache() {
   if (cache_map_.mapped()) return Status::Ok();
-  Result<io::Mapping> map = io::Mapping::Map(cache_file_, 0, kCacheReserveBytes, io::Mapping::Kind::kShared);
+  uint64_t reserve = kCacheReserveBytes;
+  Result<io::Mapping> map = io::Mapping::Map(cache_file_, 0, reserve, io::Mapping::Kind::kShared);
+  // A process with limited address space gets an index of limited size (kTooLarge when it outgrows that).
+  while (!map.ok() && reserve > kCacheReserveBytesMin) {
+    reserve /= 4;
+    map = io::Mapping::Map(cache_file_, 0, reserve, io::Mapping::Kind::kShared);
+  }
   if (!map.ok()) return map.status();
   cache_map_ = std::move(*map);
   cache_map_.AdviseRandom();
