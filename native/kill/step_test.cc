@@ -72,7 +72,7 @@ class Sweep {
         operation_.name, role_ == Role::kOpener ? "reopened" : "survived", Print(count), Print(committed),
         Print(visible), Print(done), Print(stride), Print(hits), Print(worst_), Print(slack_));
     // A run that meets a busy lock, or content of another length, takes another path and may end unharmed.
-    EXPECT_GT(hits * 3, done);
+    EXPECT_GE(hits * 3, done);
     EXPECT_LT(worst_, kCallLimit + slack_);
   }
 
@@ -212,8 +212,13 @@ TEST(Step, AnIndexGenerationIsPublishedWholeOrNot) {
 }
 
 TEST(Step, AFlushAndATouchLeaveTheStoreSound) {
-  const auto flush = [](Writer&, store::Store& store) { static_cast<void>(store.Flush(test::kLockTimeout).ok()); };
-  RunSweep({.name = "flush", .prepare = {}, .run = flush, .whole = true}, Role::kOpener, 12);
+  const auto flush = [](Writer& writer, store::Store& store) {
+    writer.Put(0);  // something to flush
+    static_cast<void>(store.Flush(test::kLockTimeout).ok());
+  };
+  // The first flush of a store made without syncs also syncs its structure; all runs should take the usual path.
+  const auto flushed = [](store::Store& store, const std::string&) { ASSERT_OK(store.Flush(test::kLockTimeout)); };
+  RunSweep({.name = "flush", .prepare = flushed, .run = flush, .whole = true}, Role::kOpener, 24);
   const auto touch = [](Writer&, store::Store& store) { static_cast<void>(store.Touch(IdOf(0, 0), 0.5, 1).ok()); };
   RunSweep({.name = "touch", .prepare = {}, .run = touch, .whole = true}, Role::kOpener, 10);
 }

@@ -139,7 +139,7 @@ processTest(
     for (let stop = 0; stop < stops; ) {
       if (++tries > stopTriesMax) throw new Error('the writer was never stopped while it held the lock')
       await sleep(scene.random() * 4)
-      writer.kill('SIGSTOP')
+      await writer.stop()
       const before = { sequence: store.sequence, size: store.size, mine: store.get('mine')?.sequence }
       if (!isLocked(impatient)) {
         writer.kill('SIGCONT')
@@ -228,7 +228,7 @@ processTest('an owner that is killed costs a survivor at most 250 ms', async (sc
     // Stopped while it holds the lock where that is met soon, else killed wherever it is.
     const impatient = scene.open(directory, { lockTimeout: 2 })
     for (let tries = 0; tries < 60; tries++) {
-      victim.kill('SIGSTOP')
+      await victim.stop()
       if (isLocked(impatient)) {
         underLock += 1
         break

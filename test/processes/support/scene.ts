@@ -4,7 +4,7 @@
 // a test ends is killed, stopped ones included; a child whose parent died ends by itself (children/parent.mjs).
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -64,6 +64,18 @@ export class Child {
 
   send(message: object): void {
     if (this.process.connected) this.process.send(message, () => {})
+  }
+
+  /**
+   * Stops the process and waits until each of its threads has stopped: the signal is sent at once, but on a host that
+   * is short of processors a thread may run on for milliseconds.
+   */
+  async stop(): Promise<void> {
+    this.kill('SIGSTOP')
+    const tasks = `/proc/${this.process.pid}/task`
+    const isStopped = (task: string) =>
+      / T /.test(readFileSync(join(tasks, task, 'stat'), 'utf8').replace(/^.*\)/s, ''))
+    while (!readdirSync(tasks).every(isStopped)) await new Promise((resolve) => setImmediate(resolve))
   }
 
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
