@@ -121,5 +121,28 @@ TEST(SharedLock, ADeadOwnersNumberInOtherHandsIsNotTheOwner) {
   EXPECT_TRUE(witness.lock->Acquire(50000) == SharedLock::Outcome::kBusy);
 }
 
+TEST(SharedLock, OfADeadOwnerIsTakenAlsoByWhoNeverWaits) {
+  const Session session;
+  Member next(session);
+  auto owner = std::make_unique<Member>(session);
+  ASSERT_TRUE(owner->lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+  EXPECT_TRUE(next.lock->Acquire(0) == SharedLock::Outcome::kBusy);
+  owner.reset();
+  EXPECT_TRUE(next.lock->Acquire(0) == SharedLock::Outcome::kAcquiredFromDead);
+}
+
+TEST(SharedLock, GivenBackUnrepairedIsTheDeadOwnersForTheNextWhoAsks) {
+  const Session session;
+  Member first(session);
+  Member second(session);
+  auto owner = std::make_unique<Member>(session);
+  ASSERT_TRUE(owner->lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+  owner.reset();
+  uint32_t dead_owner = 0;
+  ASSERT_TRUE(first.lock->Acquire(0, &dead_owner) == SharedLock::Outcome::kAcquiredFromDead);
+  first.lock->GiveBack(dead_owner);
+  EXPECT_TRUE(second.lock->Acquire(0) == SharedLock::Outcome::kAcquiredFromDead);
+}
+
 }  // namespace
 }  // namespace thermocline::store
