@@ -122,6 +122,18 @@ export interface NativeLogRecord {
   length: number
 }
 
+/** Memories of one frame: `capacity` of them at most. */
+export interface NativeBatchArrays {
+  readonly capacity: number
+  /**
+   * Nine a memory: confidence, createdAt, activation, lastAccess, recallCount, UTF-16 units of id, of content (-1: none)
+   * and of metadata (0: {}), 1 if it has an embedding
+   */
+  readonly fields: Float64Array
+  /** An embedding a memory; zeros where there is none. */
+  readonly rows: Float32Array
+}
+
 /**
  * One handle on a store, of one JavaScript environment. Every method throws THERMOCLINE_CLOSED after `close`.
  * The functions are own properties bound to the handle: call them as `native.get(...)` and do not keep them alone.
@@ -140,10 +152,21 @@ export interface NativeStore {
 
   /** Staging of one frame: same inputs as above, without ifSequence. Each returns the bytes staged so far (embeddings included). */
   batchPut(id: string, embedding: Float32Array | null, content: string | null, metadata: string | undefined): number
+  /** The arrays from which batchPutGroup reads; others after each batchSubmit, in turn. */
+  batchArrays(): NativeBatchArrays
+  /**
+   * Stages memories [first, first + count) of the arrays; `text` is their ids, contents and metadata one after the other.
+   * On an error numbers[applied] says how many of them were sound. The embeddings are read again by batchCommit.
+   */
+  batchPutGroup(text: string, first: number, count: number): number
   batchUpdate(id: string, content: string | null | undefined, metadata: string | undefined): number
   batchDelete(id: string): number
   /** Commits what was staged as one frame, all or nothing; returns the last sequence (the store's, if nothing took effect). The stage is empty afterwards, also when it throws. */
   batchCommit(): number
+  /** As batchCommit, on a thread of its own; staging goes on meanwhile, with the other arrays. Only after batchWait for the one before. */
+  batchSubmit(): void
+  /** Waits for what was submitted; returns and throws as batchCommit. */
+  batchWait(): number
   /** Drops what was staged. */
   batchReset(): void
 

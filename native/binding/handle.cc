@@ -5,12 +5,29 @@
 #include <cstring>
 
 #include "core/base/limits.h"
+#include "core/base/utf.h"
 
 namespace thermocline::binding {
+namespace {
+
+Status ReadLongText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max,
+                    std::string_view* out) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
+    return Status::Error(ErrorCode::kArgument);
+  }
+  if (length > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
+  buffer.resize(length + 1);
+  napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length);
+  *out = {buffer.data(), length};
+  return Status::Ok();
+}
+
+}  // namespace
 
 Handle::Handle(napi_env env, std::shared_ptr<StoreUse> use, const store::OpenOptions& options)
     : single(use->store().hash_key()),
-      staged(use->store().hash_key()),
+      stages{Stage(use->store().hash_key()), Stage(use->store().hash_key())},
       env_(env),
       use_(std::move(use)),
       durability_(options.durability),
@@ -28,7 +45,7 @@ napi_value Handle::Open(napi_env env, napi_callback_info info) {
   std::vector<char> buffer;
   std::string_view path;
   constexpr uint64_t kPathBytesMax = 1 << 16;
-  const Status read = ReadText(env, arguments[0], buffer, kPathBytesMax, &path);
+  const Status read = ReadLongText(env, arguments[0], buffer, kPathBytesMax, &path);
   if (!read.ok()) return Throw(env, read);
 
   store::OpenOptions options;
@@ -79,6 +96,7 @@ void Handle::Close() {
   auto& handles = Environment::Of(env_).handles;
   std::erase(handles, this);
   closing->store(true);
+  background.Stop();  // it may be reading the arrays
   for (auto& [token, cancel] : searches) cancel->store(true);
   EndWaits(*this);
   napi_handle_scope scope = nullptr;
@@ -93,13 +111,19 @@ void Handle::Close() {
   buffers_.clear();
   if (slab_reference != nullptr) napi_delete_reference(env_, slab_reference);
   if (numbers_reference_ != nullptr) napi_delete_reference(env_, numbers_reference_);
+  for (Stage& stage : stages) {
+    if (stage.fields_reference != nullptr) napi_delete_reference(env_, stage.fields_reference);
+    if (stage.rows_reference != nullptr) napi_delete_reference(env_, stage.rows_reference);
+    stage.fields_reference = nullptr;
+    stage.rows_reference = nullptr;
+    stage.batch.Clear();
+  }
   slab_reference = nullptr;
   numbers_reference_ = nullptr;
   slab = nullptr;
   slab_length = 0;
   if (scope != nullptr) napi_close_handle_scope(env_, scope);
   single.Clear();
-  staged.Clear();
   use_.reset();
 }
 
@@ -160,13 +184,12 @@ bool Handle::FillStrings(const store::MemoryRef& memory, napi_value strings, boo
 }
 
 Status Handle::CommitBatch(store::Batch& batch, Sequence* last) {
-  Result<Sequence> committed = store().Commit(batch, lock_timeout_us_);
-  numbers[kApplied] = batch.applied;
-  const bool flush = committed.ok() && batch.applied > 0 && durability_ == store::Durability::kCommit;
-  batch.Clear();
+  uint32_t applied = 0;
+  const Result<Sequence> committed = CommitAndFlush(store(), batch, lock_timeout_us_, flushes_commits(), &applied);
+  numbers[kApplied] = applied;
   if (!committed.ok()) return committed.status();
   *last = *committed;
-  return flush ? store().Flush(lock_timeout_us_) : Status::Ok();
+  return Status::Ok();
 }
 
 Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size_t count) {
@@ -184,26 +207,24 @@ Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size
   return handle;
 }
 
-Status ReadText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max, std::string_view* out) {
-  constexpr size_t kFirstBytes = 4096;
+Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,
+                std::string_view* out) {
+  constexpr size_t kFirstUnits = 8192;
   constexpr size_t kKeptBytesMax = 1 << 20;
-  if (buffer.size() < kFirstBytes || buffer.size() > kKeptBytesMax) {
-    buffer.resize(kFirstBytes);
+  std::vector<char16_t>& units = handle->units_buffer;
+  if (units.size() < kFirstUnits) units.resize(kFirstUnits);
+  if (buffer.size() < kFirstUnits || buffer.size() > kKeptBytesMax) {
+    buffer.resize(kFirstUnits);
     buffer.shrink_to_fit();
   }
   size_t length = 0;
-  if (napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length) != napi_ok) {
+  if (napi_get_value_string_utf16(env, value, units.data(), units.size(), &length) != napi_ok) {
     return Status::Error(ErrorCode::kArgument);
   }
-  // A character takes up to four bytes, so a nearly full buffer may have cut the text. Only then its length is asked
-  // for, which is a pass of its own.
-  if (length + 4 >= buffer.size()) {
-    size_t whole = 0;
-    napi_get_value_string_utf8(env, value, nullptr, 0, &whole);
-    if (whole > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
-    buffer.resize(whole + 8);
-    napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length);
-  }
+  // A full buffer may have cut the text: long ones take V8's own, slower way, which needs no second copy.
+  if (length + 1 >= units.size()) return ReadLongText(env, value, buffer, bytes_max, out);
+  if (length * kUtf8BytesPerUnitMax > buffer.size()) buffer.resize(length * kUtf8BytesPerUnitMax);
+  length = Utf8FromUtf16(units.data(), length, buffer.data()).bytes;
   if (length > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
   *out = {buffer.data(), length};
   return Status::Ok();

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "binding/background_commit.h"
 #include "binding/node.h"
 #include "core/store/registry.h"
 #include "core/store/store.h"
@@ -37,6 +38,20 @@ enum NumberPlace : size_t {
   kSlabOffset,
   kApplied,
   kNumberPlaces
+};
+
+/// Of one memory in the array of numbers of a batch, in this order; the texts are counted in UTF-16 units.
+enum BatchField : size_t {
+  kFieldConfidence,
+  kFieldCreatedAt,
+  kFieldActivation,
+  kFieldLastAccess,
+  kFieldRecallCount,
+  kFieldIdUnits,
+  kFieldContentUnits,   // -1: none
+  kFieldMetadataUnits,  // 0: {}
+  kFieldHasEmbedding,
+  kBatchFields
 };
 
 /// Gives the store back when the last holder lets go.
@@ -86,12 +101,28 @@ class Handle {
   bool FillFrom(const store::MemoryRef& memory, bool with_embedding);
   bool FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id);
   Status CommitBatch(store::Batch& batch, Sequence* last);
+  bool flushes_commits() const { return durability_ == store::Durability::kCommit; }
 
   double* numbers = nullptr;
   float* slab = nullptr;
   size_t slab_length = 0;
   store::Batch single;
-  store::Batch staged;
+  /// A frame in the making, and where src/ puts its memories: numbers and embeddings. Two of them, so that one can be
+  /// gathered while the other is committed; the arrays are made at first need.
+  struct Stage {
+    explicit Stage(const HashKey& key) : batch(key) {}
+    store::Batch batch;
+    double* fields = nullptr;
+    float* rows = nullptr;
+    size_t capacity = 0;  // memories
+    napi_ref fields_reference = nullptr;
+    napi_ref rows_reference = nullptr;
+  };
+  Stage stages[2];
+  size_t current_stage = 0;
+  Stage& stage() { return stages[current_stage]; }
+  BackgroundCommit background;
+  std::vector<char16_t> units_buffer;
   std::vector<char> content_buffer;
   std::vector<char> metadata_buffer;
   std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> searches;
@@ -132,7 +163,8 @@ const std::vector<Method>& AsyncMethods();  // methods_async.cc
 void EndWaits(Handle& handle);
 
 /// Reads a string of at most `bytes_max` bytes of UTF-8 into a reused buffer; kTooLarge beyond.
-Status ReadText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max, std::string_view* out);
+Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,
+                std::string_view* out);
 
 /// An id on the stack.
 struct IdText {

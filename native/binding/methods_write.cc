@@ -1,9 +1,12 @@
 // Methods that write. One native call from the claim to the commit, no JavaScript inside.
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "binding/handle.h"
 #include "core/base/limits.h"
+#include "core/base/utf.h"
 
 namespace thermocline::binding {
 namespace {
@@ -20,7 +23,7 @@ Handle* EnterToWrite(napi_env env, napi_callback_info info, napi_value* argument
 
 Status ReadMetadata(napi_env env, Handle* handle, napi_value value, std::string_view* out) {
   if (TypeOf(env, value) == napi_undefined) return Status::Ok();
-  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, handle->metadata_buffer, kMetadataBytesMax, out));
+  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, handle, handle->metadata_buffer, kMetadataBytesMax, out));
   if (*out == "{}") *out = {};  // one form on disk for the empty object
   return Status::Ok();
 }
@@ -43,7 +46,8 @@ Status ReadPut(napi_env env, Handle* handle, const napi_value* arguments, IdText
   }
   if (TypeOf(env, arguments[2]) == napi_string) {
     put->has_content = true;
-    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[2], handle->content_buffer, kContentBytesMax, &put->content));
+    THERMOCLINE_RETURN_IF_ERROR(
+        ReadText(env, arguments[2], handle, handle->content_buffer, kContentBytesMax, &put->content));
   }
   THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[3], &put->metadata));
   put->confidence = handle->numbers[kConfidence];
@@ -61,7 +65,8 @@ Status ReadPatch(napi_env env, Handle* handle, const napi_value* arguments, IdTe
   patch->set_content = content != napi_undefined;
   patch->has_content = content == napi_string;
   if (patch->has_content) {
-    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[1], handle->content_buffer, kContentBytesMax, &patch->content));
+    THERMOCLINE_RETURN_IF_ERROR(
+        ReadText(env, arguments[1], handle, handle->content_buffer, kContentBytesMax, &patch->content));
   }
   patch->set_metadata = TypeOf(env, arguments[2]) != napi_undefined;
   THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[2], &patch->metadata));
@@ -127,8 +132,132 @@ napi_value BatchPut(napi_env env, napi_callback_info info) {
   // Here already, so that the error names the item and not the batch.
   if (status.ok()) status = store::CheckPut(put, handle->store().dimensions());
   if (!status.ok()) return Throw(env, status);
-  handle->staged.Put(put, true);
-  return Number(env, static_cast<double>(handle->staged.bytes()));
+  handle->stage().batch.Put(put, true);
+  return Number(env, static_cast<double>(handle->stage().batch.bytes()));
+}
+
+/// Memories a frame at most (`capacity`), by its bytes too.
+size_t BatchCapacity(uint32_t dimensions) {
+  constexpr size_t kMemoriesMax = 256;
+  constexpr size_t kRowsBytesMax = 1 << 20;
+  return std::clamp<size_t>(kRowsBytesMax / (dimensions * sizeof(float)), 1, kMemoriesMax);
+}
+
+/// A typed array kept alive by `reference`; nullptr with an exception pending.
+napi_value MakeArray(napi_env env, napi_typedarray_type type, size_t count, void** data, napi_ref* reference) {
+  const size_t element = type == napi_float64_array ? sizeof(double) : sizeof(float);
+  napi_value buffer = nullptr;
+  napi_value array = nullptr;
+  if (napi_create_arraybuffer(env, element * count, data, &buffer) != napi_ok) return nullptr;
+  if (napi_create_typedarray(env, type, count, buffer, 0, &array) != napi_ok) return nullptr;
+  napi_create_reference(env, array, 1, reference);
+  return array;
+}
+
+napi_value BatchArrays(napi_env env, napi_callback_info info) {
+  Handle* handle = EnterToWrite(env, info, nullptr, 0);
+  if (handle == nullptr) return nullptr;
+  Handle::Stage& stage = handle->stage();
+  napi_value fields = nullptr;
+  napi_value rows = nullptr;
+  if (stage.fields_reference != nullptr) {
+    napi_get_reference_value(env, stage.fields_reference, &fields);
+    napi_get_reference_value(env, stage.rows_reference, &rows);
+  } else {
+    const uint32_t dimensions = handle->store().dimensions();
+    stage.capacity = BatchCapacity(dimensions);
+    void* data = nullptr;
+    fields = MakeArray(env, napi_float64_array, stage.capacity * kBatchFields, &data, &stage.fields_reference);
+    stage.fields = static_cast<double*>(data);
+    rows = MakeArray(env, napi_float32_array, stage.capacity * dimensions, &data, &stage.rows_reference);
+    stage.rows = static_cast<float*>(data);
+  }
+  if (fields == nullptr || rows == nullptr) return nullptr;
+  napi_value result = nullptr;
+  napi_create_object(env, &result);
+  napi_set_named_property(env, result, "fields", fields);
+  napi_set_named_property(env, result, "rows", rows);
+  SetNumber(env, result, "capacity", static_cast<double>(stage.capacity));
+  return result;
+}
+
+/// The texts of a group of memories, one after the other, as UTF-16; cut up as their fields say.
+class GroupText {
+ public:
+  GroupText(store::Batch& batch, std::span<const char16_t> units) : batch_(batch), units_(units) {
+    out_ = batch_.AllocateText(units.size() * kUtf8BytesPerUnitMax);
+  }
+
+  /// False when the fields name more than there is.
+  bool Take(double count, std::string_view* text) {
+    if (!(count >= 0 && count <= static_cast<double>(units_.size() - at_))) return false;
+    const auto units = static_cast<size_t>(count);
+    const Utf8Text converted = Utf8FromUtf16(units_.data() + at_, units, out_);
+    *text = {out_, converted.bytes};
+    out_ += converted.bytes;
+    at_ += units;
+    return true;
+  }
+
+ private:
+  store::Batch& batch_;
+  std::span<const char16_t> units_;
+  size_t at_ = 0;
+  char* out_ = nullptr;
+};
+
+Status StageOne(Handle* handle, const double* fields, const float* row, GroupText& text) {
+  store::PutInput put;
+  if (!text.Take(fields[kFieldIdUnits], &put.id)) return Status::Error(ErrorCode::kArgument);
+  put.has_content = fields[kFieldContentUnits] >= 0;
+  if (put.has_content && !text.Take(fields[kFieldContentUnits], &put.content)) {
+    return Status::Error(ErrorCode::kArgument);
+  }
+  if (!text.Take(fields[kFieldMetadataUnits], &put.metadata)) return Status::Error(ErrorCode::kArgument);
+  if (fields[kFieldHasEmbedding] != 0) put.embedding = {row, handle->store().dimensions()};
+  put.confidence = fields[kFieldConfidence];
+  put.created_at = fields[kFieldCreatedAt];
+  put.activation = fields[kFieldActivation];
+  put.last_access = fields[kFieldLastAccess];
+  put.recall_count = static_cast<uint64_t>(fields[kFieldRecallCount]);
+  THERMOCLINE_RETURN_IF_ERROR(store::CheckPut(put, handle->store().dimensions()));
+  handle->stage().batch.Put(put, false);
+  return Status::Ok();
+}
+
+/// (text, first, count): stages memories [first, first + count) of the arrays. On an error numbers[applied] says how
+/// many of them are sound.
+napi_value BatchPutGroup(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  Handle* handle = EnterToWrite(env, info, arguments, 3);
+  if (handle == nullptr) return nullptr;
+  const double first = GetDouble(env, arguments[1], -1);
+  const double count = GetDouble(env, arguments[2], -1);
+  Handle::Stage& stage = handle->stage();
+  if (!(first >= 0 && count >= 0 && first + count <= static_cast<double>(stage.capacity))) {
+    return Throw(env, Status::Error(ErrorCode::kArgumentRange));
+  }
+  size_t length = 0;
+  if (napi_get_value_string_utf16(env, arguments[0], nullptr, 0, &length) != napi_ok) {
+    return Throw(env, Status::Error(ErrorCode::kArgument));
+  }
+  constexpr size_t kKeptUnitsMax = 128 * 1024;
+  std::vector<char16_t>& units = handle->units_buffer;
+  if (units.size() > kKeptUnitsMax) std::vector<char16_t>().swap(units);
+  if (units.size() < length + 1) units.resize(length + 1 + length / 4);
+  napi_get_value_string_utf16(env, arguments[0], units.data(), units.size(), &length);
+  GroupText text(handle->stage().batch, {units.data(), length});
+  const uint32_t dimensions = handle->store().dimensions();
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+    const size_t at = static_cast<size_t>(first) + i;
+    const Status status = StageOne(handle, stage.fields + at * kBatchFields, stage.rows + at * dimensions, text);
+    if (!status.ok()) {
+      handle->numbers[kApplied] = static_cast<double>(i);
+      return Throw(env, status);
+    }
+  }
+  if (handle->stage().batch.size() == static_cast<size_t>(first + count)) handle->stage().batch.SetRows(stage.rows);
+  return Number(env, static_cast<double>(handle->stage().batch.bytes()));
 }
 
 napi_value BatchUpdate(napi_env env, napi_callback_info info) {
@@ -139,8 +268,8 @@ napi_value BatchUpdate(napi_env env, napi_callback_info info) {
   store::PatchInput patch;
   const Status status = ReadPatch(env, handle, arguments, &id, &patch);
   if (!status.ok()) return Throw(env, status);
-  handle->staged.Update(patch, true);
-  return Number(env, static_cast<double>(handle->staged.bytes()));
+  handle->stage().batch.Update(patch, true);
+  return Number(env, static_cast<double>(handle->stage().batch.bytes()));
 }
 
 napi_value BatchDelete(napi_env env, napi_callback_info info) {
@@ -150,23 +279,42 @@ napi_value BatchDelete(napi_env env, napi_callback_info info) {
   IdText id;
   const Status status = ReadId(env, argument, &id);
   if (!status.ok()) return Throw(env, status);
-  handle->staged.Delete(id.view(), true);
-  return Number(env, static_cast<double>(handle->staged.bytes()));
+  handle->stage().batch.Delete(id.view(), true);
+  return Number(env, static_cast<double>(handle->stage().batch.bytes()));
 }
 
 napi_value BatchCommit(napi_env env, napi_callback_info info) {
   Handle* handle = EnterToWrite(env, info, nullptr, 0);
   if (handle == nullptr) return nullptr;
   Sequence last = 0;
-  const Status status = handle->CommitBatch(handle->staged, &last);
+  const Status status = handle->CommitBatch(handle->stage().batch, &last);
   return status.ok() ? Number(env, static_cast<double>(last)) : Throw(env, status);
+}
+
+/// Hands the staged frame to the background and goes on with the other stage. Nothing is in the background.
+napi_value BatchSubmit(napi_env env, napi_callback_info info) {
+  Handle* handle = EnterToWrite(env, info, nullptr, 0);
+  if (handle == nullptr) return nullptr;
+  if (handle->background.running()) return Throw(env, Status::Error(ErrorCode::kArgument));
+  handle->background.Start(handle->store(), handle->stage().batch, handle->lock_timeout_us(),
+                           handle->flushes_commits());
+  handle->current_stage ^= 1;
+  return Undefined(env);
+}
+
+napi_value BatchWait(napi_env env, napi_callback_info info) {
+  Handle* handle = EnterToWrite(env, info, nullptr, 0);
+  if (handle == nullptr) return nullptr;
+  if (!handle->background.running()) return Throw(env, Status::Error(ErrorCode::kArgument));
+  const Result<Sequence> outcome = handle->background.Wait();
+  return outcome.ok() ? Number(env, static_cast<double>(*outcome)) : Throw(env, outcome.status());
 }
 
 napi_value BatchReset(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   size_t count = 0;
   napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
-  static_cast<Handle*>(data)->staged.Clear();
+  static_cast<Handle*>(data)->stage().batch.Clear();
   return Undefined(env);
 }
 
@@ -186,9 +334,13 @@ const std::vector<Method>& WriteMethods() {
       {"update", Update},
       {"delete", Delete},
       {"batchPut", BatchPut},
+      {"batchArrays", BatchArrays},
+      {"batchPutGroup", BatchPutGroup},
       {"batchUpdate", BatchUpdate},
       {"batchDelete", BatchDelete},
       {"batchCommit", BatchCommit},
+      {"batchSubmit", BatchSubmit},
+      {"batchWait", BatchWait},
       {"batchReset", BatchReset},
       {"close", CloseHandle},
   };

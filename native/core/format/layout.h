@@ -298,15 +298,17 @@ struct SessionWords {
   uint64_t pad0[6];
   uint32_t write_lock;
   uint32_t pad1[15];
-  uint32_t growth_lock;
+  uint32_t growth_lock;  // segments, their list, index generations
   uint32_t pad2[15];
   uint32_t wake;       // bumped at each commit while somebody follows
   uint32_t followers;  // threads that wait on `wake`
   uint32_t pad3[14];
   uint32_t marker_removed;  // 1: the clean marker is gone from the disk
   uint32_t pad4[15];
+  uint32_t space_lock;  // what is backed by the disk of the segments that exist
+  uint32_t pad5[15];
 };
-static_assert(sizeof(SessionWords) == 5 * 64);
+static_assert(sizeof(SessionWords) == 6 * 64);
 
 struct ParticipantLine {
   uint32_t incarnation;

@@ -10,19 +10,23 @@
 namespace thermocline::store {
 namespace {
 
-// Two floats at a time: an exponent of all ones carries into the sign's place when one is added to it.
+// Sixteen floats at a time: an exponent of all ones is what no finite number has.
 bool AllFinite(std::span<const float> values) {
-  constexpr uint64_t kExponents = 0x7F8000007F800000ull;
-  constexpr uint64_t kOnes = 0x0080000000800000ull;
-  uint64_t carried = 0;
+  constexpr size_t kLanes = 16;
+  using Lanes = uint32_t __attribute__((vector_size(kLanes * 4)));
+  constexpr uint32_t kExponent = 0x7F800000;
+  // A comparison gives all ones or zero in each lane.
+  Lanes infinite{};
   size_t at = 0;
-  for (; at + 2 <= values.size(); at += 2) {
-    uint64_t pair;
-    std::memcpy(&pair, values.data() + at, sizeof pair);
-    carried |= (pair & kExponents) + kOnes;
+  for (; at + kLanes <= values.size(); at += kLanes) {
+    Lanes bits;
+    std::memcpy(&bits, values.data() + at, sizeof bits);
+    infinite |= reinterpret_cast<Lanes>((bits & kExponent) == kExponent);
   }
-  if (at < values.size() && !std::isfinite(values[at])) return false;
-  return (carried & 0x8000000080000000ull) == 0;
+  uint32_t any = 0;
+  for (size_t lane = 0; lane < kLanes; ++lane) any |= infinite[lane];
+  for (; at < values.size(); ++at) any |= std::isfinite(values[at]) ? 0 : 1;
+  return any == 0;
 }
 
 }  // namespace
@@ -81,6 +85,7 @@ void Batch::Clear() {
   operations_.clear();
   by_hash_.clear();
   arena_.Clear();
+  rows_ = {};
   bytes_ = 0;
   slots_ = 0;
   applied = 0;
@@ -126,6 +131,8 @@ void Batch::Put(const PutInput& input, bool copy, int64_t if_sequence) {
   const std::string_view id = operation.put.id;
   operation.put = input;
   operation.put.id = id;
+  operation.put.content_ascii = format::IsAscii(input.content);
+  operation.put.metadata_ascii = format::IsAscii(input.metadata);
   if (copy) {
     operation.put.content = arena_.Copy(input.content);
     operation.put.metadata = arena_.Copy(input.metadata);
@@ -143,6 +150,8 @@ void Batch::Update(const PatchInput& input, bool copy, int64_t if_sequence) {
   Operation& operation = Add(format::RecordKind::kUpdate, input.id, copy, if_sequence);
   operation.patch = input;
   operation.patch.id = operation.put.id;
+  operation.patch.content_ascii = format::IsAscii(input.content);
+  operation.patch.metadata_ascii = format::IsAscii(input.metadata);
   if (copy) {
     operation.patch.content = arena_.Copy(input.content);
     operation.patch.metadata = arena_.Copy(input.metadata);

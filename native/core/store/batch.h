@@ -50,7 +50,9 @@ struct PutInput {
   std::span<const float> embedding;  // empty: none
   bool has_content = false;
   std::string_view content;
-  std::string_view metadata;  // JSON text, empty: {}
+  std::string_view metadata;   // JSON text, empty: {}
+  bool content_ascii = false;  // found by Batch::Put
+  bool metadata_ascii = false;
   double confidence = 1;
   double created_at = 0;
   double activation = 1;
@@ -69,6 +71,8 @@ struct PatchInput {
   std::string_view content;
   bool set_metadata = false;
   std::string_view metadata;
+  bool content_ascii = false;  // found by Batch::Update
+  bool metadata_ascii = false;
   bool set_confidence = false;
   double confidence = 0;
 };
@@ -105,6 +109,14 @@ class Batch {
   void Put(const PutInput& input, bool copy, int64_t if_sequence = kAnySequence);
   void Update(const PatchInput& input, bool copy, int64_t if_sequence = kAnySequence);
   void Delete(std::string_view id, bool copy, int64_t if_sequence = kAnySequence);
+  /// Says that the embeddings of all operations staged so far lie in one array, in order, a row for each, zeros where
+  /// there is none: the commit may write them at once. Any operation staged afterwards withdraws it. Until the commit
+  /// the rows stay where they are.
+  void SetRows(const float* rows) { rows_ = {rows, operations_.size()}; }
+  /// The rows of all operations, or nullptr.
+  const float* rows() const { return rows_.count == operations_.size() ? rows_.first : nullptr; }
+  /// Room for text that lives as long as the staged operations.
+  char* AllocateText(uint64_t bytes) { return arena_.Allocate(bytes); }
 
   void Clear();
   bool empty() const { return operations_.empty(); }
@@ -123,8 +135,14 @@ class Batch {
   void LinkEarlier();
   int32_t LinkById(size_t index);
 
+  struct Rows {
+    const float* first = nullptr;
+    size_t count = 0;
+  };
+
   HashKey key_;
   Arena arena_;
+  Rows rows_;
   std::vector<Operation> operations_;
   std::vector<int32_t> by_hash_;  // open addressing: operation + 1, so that equal ids are found in O(1)
   uint64_t bytes_ = 0;

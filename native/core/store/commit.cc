@@ -18,6 +18,9 @@ namespace {
 // With less than this left of the log's backed part, the helper makes more, so that writers rarely have to.
 constexpr uint64_t kLogDueBytes = 128 * 1024;
 
+// From so many bytes on, one write into the file is cheaper than zeros made ahead and a copy over them.
+constexpr uint64_t kByFileBytes = 64 * 1024;
+
 constexpr uint32_t kTurnsAtOnce = 4;
 
 /// Sleeps for a random time, longer from turn to turn.
@@ -75,10 +78,14 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
     if (turn > kTurnsAtOnce) StandBack(turn);
     ClaimedSlots claimed{nullptr, 0};
     if (batch.slots() > 0) {
-      Result<ClaimedSlots> result = Claim(batch.slots(), timeout_us);
+      const bool by_file = batch.rows() != nullptr && batch.slots() * dimensions_ * sizeof(float) >= kByFileBytes;
+      Result<ClaimedSlots> result = Claim(batch.slots(), by_file ? Filling::kByFile : Filling::kByMapping, timeout_us);
       if (!result.ok()) return result.status();
       claimed = *result;
-      const Status prepared = PrepareOperations(batch, claimed);
+      Status prepared = PrepareOperations(batch, claimed, by_file);
+      if (by_file && prepared.ok()) {
+        prepared = claimed.segment->WriteEmbeddings(claimed.first, batch.slots(), batch.rows());
+      }
       FinishClaim(boot_->claim, batch.slots());
       THERMOCLINE_RETURN_IF_ERROR(prepared);
     }
@@ -116,7 +123,10 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
             ApplyPlanned(batch, plan);
             batch.applied = plan.records;
             WakeFollowers();
-            const bool log_due = ready_bytes - end < kLogDueBytes && ready_bytes < open->log_capacity();
+            const uint64_t frame_bytes = end - plan.offset;
+            frame_bytes_.store(frame_bytes, std::memory_order_relaxed);
+            const bool log_due =
+                ready_bytes - end < std::max(kLogDueBytes, 2 * frame_bytes) && ready_bytes < open->log_capacity();
             if (log_due || used > GrowAtCells(Table().cells())) WakeHelper();
             return plan.first_sequence + plan.records - 1;
           }
@@ -149,14 +159,14 @@ Status Store::CheckOperation(const Operation& operation) const {
 }
 
 // Step 3: no lock; other threads fill their blocks at the same time.
-Status Store::PrepareOperations(Batch& batch, const ClaimedSlots& claimed) {
+Status Store::PrepareOperations(Batch& batch, const ClaimedSlots& claimed, bool by_file) {
   uint32_t next = claimed.first;
   for (Operation& operation : batch.operations()) {
     if (operation.kind == format::RecordKind::kDelete) continue;
     operation.slot = static_cast<Slot>(next++);
     operation.copied_from = Position();
     if (operation.kind == format::RecordKind::kPut) {
-      FillBlock(*claimed.segment, operation);
+      FillBlock(*claimed.segment, operation, !by_file);
       operation.embedding_crc = 0;
       if (!operation.put.embedding.empty()) {
         operation.embedding_crc = Crc32c(format::BlockSeed(salt_, claimed.segment->number(), operation.slot),
@@ -173,10 +183,10 @@ Status Store::PrepareOperations(Batch& batch, const ClaimedSlots& claimed) {
   return Status::Ok();
 }
 
-void Store::FillBlock(Segment& segment, const Operation& operation) const {
+void Store::FillBlock(Segment& segment, const Operation& operation, bool with_embedding) const {
   const PutInput& put = operation.put;
   const Slot slot = operation.slot;
-  if (!put.embedding.empty()) {
+  if (with_embedding && !put.embedding.empty()) {
     std::memcpy(segment.embedding(slot), put.embedding.data(), put.embedding.size_bytes());
   }
   segment.created_at(slot) = std::bit_cast<uint64_t>(put.created_at);
@@ -281,6 +291,8 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     parts.has_content = put.has_content;
     parts.content = put.content;
     parts.metadata = put.metadata;
+    parts.content_ascii = put.content_ascii;
+    parts.metadata_ascii = put.metadata_ascii;
     parts.created_at = put.created_at;
     parts.confidence = put.confidence;
   } else if (operation.kind == format::RecordKind::kUpdate) {
@@ -298,6 +310,8 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
       parts.has_content = current.record.has(format::kHasContent);
       parts.content = current.record.content;
       parts.metadata = current.record.metadata;
+      parts.content_ascii = current.record.has(format::kContentAscii);
+      parts.metadata_ascii = current.record.has(format::kMetadataAscii);
       parts.created_at = current.record.header.created_at;
       parts.confidence = current.record.header.confidence;
       if (!(operation.copied_from == operation.previous)) {
@@ -307,8 +321,12 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     if (operation.patch.set_content) {
       parts.has_content = operation.patch.has_content;
       parts.content = operation.patch.content;
+      parts.content_ascii = operation.patch.content_ascii;
     }
-    if (operation.patch.set_metadata) parts.metadata = operation.patch.metadata;
+    if (operation.patch.set_metadata) {
+      parts.metadata = operation.patch.metadata;
+      parts.metadata_ascii = operation.patch.metadata_ascii;
+    }
     if (operation.patch.set_confidence) parts.confidence = operation.patch.confidence;
     Segment& segment = *plan.segment;
     segment.created_at(operation.slot) = std::bit_cast<uint64_t>(parts.created_at);
@@ -319,9 +337,6 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     StoreRelaxed(to.last_access, LoadRelaxed(from.last_access));
     StoreRelaxed(to.recall_count, LoadRelaxed(from.recall_count));
   }
-  parts.content_ascii = format::IsAscii(parts.content);
-  parts.metadata_ascii = format::IsAscii(parts.metadata);
-
   operation.effective = true;
   operation.sequence = plan.first_sequence + plan.records;
   operation.inserts = earlier == nullptr && operation.cell == nullptr;

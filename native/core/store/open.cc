@@ -230,6 +230,7 @@ Status Store::StartSession(bool* first_opener) {
   joined_ = true;
   write_lock_.emplace(session_->write_lock, lock_file_, lines_, self_);
   growth_lock_.emplace(session_->growth_lock, lock_file_, lines_, self_);
+  space_lock_.emplace(session_->space_lock, lock_file_, lines_, self_);
   return Status::Ok();
 }
 

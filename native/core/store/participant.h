@@ -56,4 +56,16 @@ class SharedLock {
   const Participant& self_;
 };
 
+/// Releases on every way out.
+class LockGuard {
+ public:
+  explicit LockGuard(SharedLock& lock) : lock_(lock) {}
+  ~LockGuard() { lock_.Release(); }
+  LockGuard(const LockGuard&) = delete;
+  LockGuard& operator=(const LockGuard&) = delete;
+
+ private:
+  SharedLock& lock_;
+};
+
 }  // namespace thermocline::store

@@ -133,12 +133,22 @@ uint64_t Segment::CoveredSlots() const {
   return std::min<uint64_t>((*size - layout_.embedding_offset) / layout_.embedding_stride, layout_.slots);
 }
 
-Status Segment::BackSlots(uint32_t from, uint32_t to) {
+Status Segment::CoverAllSlots() {
+  if (blocks_bytes_.load(std::memory_order_relaxed) >= layout_.file_bytes) return Status::Ok();
   Result<uint64_t> size = blocks_file_.Size();
   if (!size.ok()) return size.status();
-  // A clean close cut the file after its last slot; from now on it has its full length again, as holes.
   if (*size < layout_.file_bytes) THERMOCLINE_RETURN_IF_ERROR(blocks_file_.SetSize(layout_.file_bytes));
   blocks_bytes_.store(layout_.file_bytes, std::memory_order_relaxed);
+  return Status::Ok();
+}
+
+Status Segment::WriteEmbeddings(uint32_t first, uint32_t count, const float* rows) {
+  return blocks_file_.WriteAt(BlocksBytesFor(first),
+                              {reinterpret_cast<const char*>(rows), layout_.embedding_stride * count});
+}
+
+Status Segment::BackSlots(uint32_t from, uint32_t to) {
+  THERMOCLINE_RETURN_IF_ERROR(CoverAllSlots());
   const uint64_t begin = BlocksBytesFor(from);
   const uint64_t length = BlocksBytesFor(to) - begin;
   THERMOCLINE_RETURN_IF_ERROR(blocks_file_.Allocate(begin, length));

@@ -61,6 +61,10 @@ class Segment : public std::enable_shared_from_this<Segment> {
                                     layout_.embedding_stride * Raw(slot));
   }
 
+  /// Gives the file its full length again, as holes, after a clean close cut it.
+  Status CoverAllSlots();
+  /// Writes the embeddings of slots [first, first + count) at once; backs them by the disk, or fails.
+  Status WriteEmbeddings(uint32_t first, uint32_t count, const float* rows);
   /// Backs slots [from, to) by the disk and gives this process writable pages for them.
   Status BackSlots(uint32_t from, uint32_t to);
   /// Backs log bytes [from, to).

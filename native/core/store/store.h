@@ -6,12 +6,12 @@
 // no lock: it reads what the index names and steps back along `previous` while a record is above `applied`.
 //
 // This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
-// (claims, growth, helper thread), commit.cc (writing), read.cc (reading), recovery.cc (rebuilding the cache),
-// durability.cc (flush, clean close), verify.cc.
+// (claims, segments, helper thread), index_growth.cc, commit.cc (writing), read.cc (reading), recovery.cc (rebuilding
+// the cache), durability.cc (flush, clean close), verify.cc.
 //
 // Thread rule: every public member may be called from any thread unless it says otherwise.
-// Lock order (R17): gate, growth, write; the mutexes of this process are leaves, but for flush_mutex_, which is taken
-// before growth.
+// Lock order (R17): gate, growth, space, write; the mutexes of this process are leaves, but for flush_mutex_, which is
+// taken before growth.
 #pragma once
 
 #include <atomic>
@@ -198,12 +198,15 @@ class Store final : private IdMatcher {
   void FillLogEnds(format::Meta& meta, Position tail);
 
   // space.cc
-  Result<ClaimedSlots> Claim(uint32_t count, uint64_t timeout_us);
+  /// How a writer fills the embeddings it claims slots for.
+  enum class Filling { kByMapping, kByFile };
+  Result<ClaimedSlots> Claim(uint32_t count, Filling filling, uint64_t timeout_us);
   Status Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us);
   Result<uint32_t> CreateNextSegment(uint32_t slots_min, uint64_t log_bytes_min);
   Status BackSlotsUpTo(Segment& segment, uint32_t slots, bool ahead);
   Status BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead);
   Status EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us);
+  Status ReserveRows(Segment& segment, uint32_t first, uint32_t end, uint64_t timeout_us);
   Status EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us);
   Status LeaveIfOvertaken(const Segment& segment, const uint64_t* words, uint32_t slots, uint64_t log_bytes,
                           uint64_t timeout_us);
@@ -211,13 +214,18 @@ class Store final : private IdMatcher {
   Status GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us);
   Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);
   Status LockGrowth(uint64_t timeout_us);
+  Status LockSpace(uint64_t timeout_us);
+  Status BackAhead(Segment& segment);
+  uint64_t LogAhead() const;
+  bool NextSegmentIsDue(const Segment& segment) const;
+  Status MakeNextSegment(SegmentNumber number);
   void RunHelper();
   void WakeHelper();
 
   // commit.cc
   Status CheckOperation(const Operation& operation) const;
-  Status PrepareOperations(Batch& batch, const ClaimedSlots& claimed);
-  void FillBlock(Segment& segment, const Operation& operation) const;
+  Status PrepareOperations(Batch& batch, const ClaimedSlots& claimed, bool by_file);
+  void FillBlock(Segment& segment, const Operation& operation, bool with_embedding) const;
   Status CopyEmbedding(Operation& operation, Segment& segment, const MemoryRef& from, bool check);
   Status PlanFrame(Batch& batch, Plan& plan);
   Status PlanOperation(Batch& batch, Operation& operation, Plan& plan);
@@ -266,6 +274,7 @@ class Store final : private IdMatcher {
   bool joined_ = false;
   std::optional<SharedLock> write_lock_;
   std::optional<SharedLock> growth_lock_;
+  std::optional<SharedLock> space_lock_;
 
   uint32_t dimensions_ = 0;
   format::Metric metric_{};
@@ -288,6 +297,9 @@ class Store final : private IdMatcher {
 
   std::mutex flush_mutex_;
 
+  // What the helper makes depends on how this process writes; hints.
+  std::atomic<Filling> filling_{Filling::kByMapping};
+  std::atomic<uint64_t> frame_bytes_{0};
   std::thread helper_;
   std::mutex helper_mutex_;
   std::condition_variable helper_wake_;

@@ -1,0 +1,112 @@
+// Index generations (R16): a larger table is filled beside the present one while writers go on, follows the log, and is
+// published by one store.
+
+#include <algorithm>
+
+#include "core/base/limits.h"
+#include "core/store/log_reader.h"
+#include "core/store/store.h"
+
+namespace thermocline::store {
+namespace {
+
+// A new index generation follows the writers outside the lock until so few frames are left, or so many times.
+constexpr int kCatchUpRounds = 8;
+constexpr size_t kCatchUpFrames = 8;
+
+}  // namespace
+
+Status Store::EnsureIndex(uint64_t more, uint64_t timeout_us) {
+  THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
+  const LockGuard guard(*growth_lock_);
+  const uint64_t wanted = LoadRelaxed(boot_->index_used) + more;
+  if (wanted <= UsableCells(Table().cells())) return Status::Ok();
+  return GrowIndexLocked(wanted, timeout_us);
+}
+
+Status Store::GrowIndex(uint64_t entries_min) {
+  THERMOCLINE_RETURN_IF_ERROR(LockGrowth(UINT64_MAX / 2));
+  const LockGuard guard(*growth_lock_);
+  return GrowIndexLocked(entries_min, UINT64_MAX / 2);
+}
+
+/// Growth lock held: nobody else makes a generation. Fills the new one beside the old, catches up from the log, the
+/// last stretch under the write lock, publishes by one store.
+Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
+  const IndexWord old{LoadAcquire(boot_->index)};
+  const uint32_t log2 = std::max(CellsLog2For(entries_min), old.cells_log2() + 1);
+  const IndexWord fresh =
+      IndexWord::Make(format::RoundUp(old.offset() + old.bytes(), format::kSectionBytes), log2, old.generation() + 1);
+  if (fresh.offset() + fresh.bytes() > cache_map_.length()) return Status::Error(ErrorCode::kTooLarge);
+  // What an interrupted growth left here is given back first, so that the cells are empty.
+  Result<uint64_t> size = cache_file_.Size();
+  if (!size.ok()) return size.status();
+  if (*size > fresh.offset())
+    THERMOCLINE_RETURN_IF_ERROR(cache_file_.PunchHole(fresh.offset(), *size - fresh.offset()));
+  THERMOCLINE_RETURN_IF_ERROR(cache_file_.Allocate(fresh.offset(), fresh.bytes()));
+  cache_map_.Populate(fresh.offset(), fresh.bytes());
+  const IndexTable from = TableOf(old);
+  const IndexTable to = TableOf(fresh);
+
+  // A frame that is applied while the cells are copied may be missed by the copy, so all frames after this one are
+  // applied to the new table as well, in order. Read before the copy begins.
+  Position caught_up(LoadAcquire(boot_->last_frame));
+  uint64_t used = 0;  // counted on the way: a scan of all cells does not belong under the write lock
+  for (uint64_t at = 0; at < from.cells(); ++at) {
+    const uint64_t position = LoadAcquire(from.cell(at).position);
+    if (position == 0 || position == format::kTombstone) continue;
+    const uint64_t hash = LoadRelaxed(from.cell(at).hash);
+    IndexTable::Fill(*to.EmptyCell(hash), hash, Position(position));
+    ++used;
+  }
+  size_t frames = SIZE_MAX;
+  for (int round = 0; round < kCatchUpRounds && frames > kCatchUpFrames; ++round) {
+    Result<size_t> result = CatchUpIndex(to, &caught_up, &used);
+    if (!result.ok()) return result.status();
+    frames = *result;
+  }
+  // Bounded: the lock's owner may be a process that was stopped.
+  THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
+  const Result<size_t> last_stretch = CatchUpIndex(to, &caught_up, &used);
+  const Status done = last_stretch.ok() ? Status::Ok() : last_stretch.status();
+  if (done.ok()) {
+    StoreRelaxed(boot_->index_used, used);
+    StoreRelease(boot_->index, fresh.raw);  // pairs with the acquire in Table
+  }
+  write_lock_->Release();
+  THERMOCLINE_RETURN_IF_ERROR(done);
+  // Readers of the old generation may still be in it: they see zeros, miss, look at the word again and start over.
+  return cache_file_.PunchHole(old.offset(), old.bytes());
+}
+
+/// Assigns the records of the frames after `*caught_up` to an unpublished table. Walks back along the chain of frames,
+/// which leads past orphans that a killed writer left at the end of a log, then applies forwards. Returns the frames.
+Result<size_t> Store::CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used) {
+  const Position last(LoadAcquire(boot_->last_frame));
+  std::vector<Position> frames;
+  for (Position at = last; !at.none() && !(at == *caught_up);) {
+    Result<Segment*> segment = GetSegment(at.segment());
+    if (!segment.ok()) return segment.status();
+    const auto frame = ReadFrame(**segment, salt_, at.offset(), false);
+    if (!frame) return Status::Corrupt(FileRole::kLog, Raw(at.segment()), at.offset());
+    frames.push_back(at);
+    at = Position(frame->previous_frame);
+  }
+  for (size_t i = frames.size(); i-- > 0;) {
+    Segment& segment = *table_.Get(frames[i].segment());
+    const auto frame = ReadFrame(segment, salt_, frames[i].offset(), false);
+    if (!frame) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), frames[i].offset());
+    uint64_t at = frames[i].offset() + sizeof *frame;
+    for (uint32_t record_index = 0; record_index < frame->record_count; ++record_index) {
+      const auto record = ReadRecord(segment, at);
+      if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
+      const uint64_t hash = SipHash13(hash_key_, record->id.data(), record->id.size());
+      *used += to.Assign(hash, record->id, Position(segment.number(), at), *this) ? 1 : 0;
+      at += record->header.length;
+    }
+  }
+  *caught_up = last;
+  return frames.size();
+}
+
+}  // namespace thermocline::store
