@@ -32,6 +32,9 @@ export interface NumberAt {
   readonly slabOffset: number
   /** out of batchCommit: operations that took effect */
   readonly applied: number
+  /** out, of texts that came as one string: UTF-16 units of the id in front, and of the content after it (-1: none) */
+  readonly idLength: number
+  readonly contentLength: number
 }
 
 /** One error of the core's list (`errors.def`). */
@@ -74,8 +77,14 @@ export interface Addon {
   open(path: string, options: NativeOpenOptions): NativeStore
 }
 
-/** Strings of a read: `[content, metadata JSON or undefined, id]`. */
+/** Strings of a read: `[content, metadata JSON, or undefined for {}, id]`. */
 export type ReadStrings = [content: string | null, metadata: string | undefined, id: string]
+
+/**
+ * The texts of a read: one string of id (where it is read), content and metadata JSON, cut up by numbers[idLength] and
+ * numbers[contentLength]; or true, when they are in the ReadStrings that were given.
+ */
+export type ReadTexts = string | true
 
 export interface NativeStats {
   memories: number
@@ -107,7 +116,7 @@ export interface NativeProblem {
 
 export interface NativeCursor {
   /** Reads the next memory of the snapshot as `get` does, id included. False at the end. */
-  next(strings: ReadStrings): boolean
+  next(strings: ReadStrings): ReadTexts | false
   /** Gives the snapshot back early. Idempotent. */
   close(): void
 }
@@ -172,13 +181,13 @@ export interface NativeStore {
 
   /** The array into which reads copy embeddings, at numbers[slabOffset], which must leave `dimensions` elements of room. */
   setSlab(slab: Float32Array): void
-  /** False when absent. Fills `numbers`, `strings` and the slab. strings[1] is undefined for `{}`. Does not set the id. */
-  get(id: string, strings: ReadStrings): boolean
+  /** False when absent. Fills `numbers` and the slab. Does not set the id. */
+  get(id: string, strings: ReadStrings): ReadTexts | false
   has(id: string): boolean
   /** As get, but fills `numbers` only (segment, slot and logOffset included). */
   locate(id: string): boolean
   /** Reads the record at a place that this handle gave out (search, cursor, locate), id included. */
-  readAt(segment: number, logOffset: number, strings: ReadStrings): void
+  readAt(segment: number, logOffset: number, strings: ReadStrings): ReadTexts
   /** As readAt without the embedding and the numbers: for views. */
   stringsAt(segment: number, logOffset: number, strings: ReadStrings): void
   /** The embedding column of a segment as an external buffer over a private mapping: element slot * dimensions onwards. The same object for the same segment. Detached by close. */

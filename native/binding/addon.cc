@@ -132,9 +132,9 @@ napi_value MakeErrorList(napi_env env) {
 }
 
 napi_value MakeNumberPlaces(napi_env env) {
-  constexpr const char* kNames[] = {"confidence", "createdAt", "activation",   "lastAccess", "recallCount",
-                                    "ifSequence", "sequence",  "hasEmbedding", "segment",    "slot",
-                                    "logOffset",  "logLength", "slabOffset",   "applied"};
+  constexpr const char* kNames[] = {
+      "confidence", "createdAt", "activation", "lastAccess", "recallCount", "ifSequence", "sequence", "hasEmbedding",
+      "segment",    "slot",      "logOffset",  "logLength",  "slabOffset",  "applied",    "idLength", "contentLength"};
   static_assert(std::size(kNames) == kNumberPlaces);
   napi_value places = nullptr;
   napi_create_object(env, &places);

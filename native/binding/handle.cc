@@ -142,6 +142,8 @@ void Handle::KeepBuffer(napi_value buffer) {
 }
 
 bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
+  // The texts are read last and lie apart from the embedding: on their way meanwhile.
+  for (uint64_t at = 0; at < 8; ++at) __builtin_prefetch(memory.record.content.data() + at * 64);
   const format::RecordHeader& header = memory.record.header;
   const Slot slot = memory.record.slot();
   const format::Statistics& statistics = memory.segment->statistics(slot);
@@ -168,6 +170,24 @@ bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
   }
   std::memcpy(slab + static_cast<size_t>(offset), memory.segment->embedding(slot), dimensions * sizeof(float));
   return true;
+}
+
+napi_value Handle::ReadTexts(const store::MemoryRef& memory, napi_value strings, bool with_id) {
+  // JavaScript cuts the parts out of the whole, which stays alive with any of them.
+  constexpr uint64_t kTogetherBytesMax = 2048;
+  const format::RecordView& record = memory.record;
+  // They lie one after the other in the log.
+  const char* begin = with_id ? record.id.data() : record.content.data();
+  const auto bytes = static_cast<uint64_t>(record.metadata.data() + record.metadata.size() - begin);
+  const bool ascii = (record.content.empty() || record.has(format::kContentAscii)) &&
+                     (record.metadata.empty() || record.has(format::kMetadataAscii)) &&
+                     (!with_id || format::IsAscii(record.id));
+  if (!ascii || bytes > kTogetherBytesMax) {
+    return FillStrings(memory, strings, with_id) ? Boolean(env_, true) : nullptr;
+  }
+  numbers[kIdLength] = with_id ? static_cast<double>(record.id.size()) : 0;
+  numbers[kContentLength] = record.has(format::kHasContent) ? static_cast<double>(record.content.size()) : -1;
+  return Text(env_, {begin, bytes}, true);
 }
 
 bool Handle::FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id) {

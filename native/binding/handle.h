@@ -37,6 +37,8 @@ enum NumberPlace : size_t {
   kLogLength,
   kSlabOffset,
   kApplied,
+  kIdLength,
+  kContentLength,
   kNumberPlaces
 };
 
@@ -99,6 +101,9 @@ class Handle {
 
   /// Fills numbers, strings and, with `embedding`, the slab from a record. False with an exception pending.
   bool FillFrom(const store::MemoryRef& memory, bool with_embedding);
+  /// The record's texts: as one string, with their lengths in numbers, when they are short and ASCII, which costs one
+  /// call into V8 instead of five; else `true`, and they are in the array `strings`. nullptr with an exception pending.
+  napi_value ReadTexts(const store::MemoryRef& memory, napi_value strings, bool with_id);
   bool FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id);
   Status CommitBatch(store::Batch& batch, Sequence* last);
   bool flushes_commits() const { return durability_ == store::Durability::kCommit; }

@@ -50,8 +50,7 @@ napi_value Get(napi_env env, napi_callback_info info) {
   std::optional<store::MemoryRef> found;
   if (handle == nullptr || !FindMemory(env, handle, arguments[0], &found)) return nullptr;
   if (!found) return Boolean(env, false);
-  if (!handle->FillFrom(*found, true) || !handle->FillStrings(*found, arguments[1], false)) return nullptr;
-  return Boolean(env, true);
+  return handle->FillFrom(*found, true) ? handle->ReadTexts(*found, arguments[1], false) : nullptr;
 }
 
 napi_value Has(napi_env env, napi_callback_info info) {
@@ -96,8 +95,7 @@ napi_value ReadAt(napi_env env, napi_callback_info info) {
   if (memory.record.kind() == format::RecordKind::kDelete || !store::Store::HasBlock(memory)) {
     return Throw(env, Status::Corrupt(FileRole::kLog, Raw(memory.segment->number()), memory.log_offset));
   }
-  if (!handle->FillFrom(memory, true) || !handle->FillStrings(memory, arguments[2], true)) return nullptr;
-  return Undefined(env);
+  return handle->FillFrom(memory, true) ? handle->ReadTexts(memory, arguments[2], true) : nullptr;
 }
 
 napi_value StringsAt(napi_env env, napi_callback_info info) {
@@ -270,9 +268,7 @@ napi_value CursorNext(napi_env env, napi_callback_info info) {
         LoadRelaxed(memory.segment->record(slot)) != memory.log_offset) {
       continue;
     }
-    if (!entries->handle->FillFrom(memory, true) || !entries->handle->FillStrings(memory, strings, true))
-      return nullptr;
-    return Boolean(env, true);
+    return entries->handle->FillFrom(memory, true) ? entries->handle->ReadTexts(memory, strings, true) : nullptr;
   }
   return Boolean(env, false);
 }

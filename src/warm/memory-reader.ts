@@ -4,8 +4,8 @@
 // and the end of the decoding, so the shared arrays cannot be overwritten in between.
 
 import { Failure, failure } from '../errors'
-import { addon, type NativeCursor, type NativeStore, type ReadStrings } from '../native'
-import type { Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
+import { addon, type NativeCursor, type NativeStore, type ReadStrings, type ReadTexts } from '../native'
+import type { JsonObject, Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
 import { decodeMetadata } from './metadata-encoder'
 
 const {
@@ -21,6 +21,8 @@ const {
   logOffset: LOG_OFFSET,
   logLength: LOG_LENGTH,
   slabOffset: SLAB_OFFSET,
+  idLength: ID_LENGTH,
+  contentLength: CONTENT_LENGTH,
 } = addon.numberAt
 
 /** Room for some forty embeddings of 384 elements. Larger slabs gain nothing and are kept alive by one embedding. */
@@ -45,24 +47,26 @@ export class MemoryReader {
   /** The memory of that id, or undefined. */
   get(id: string): Memory | undefined {
     this.#makeRoom()
-    return this.native.get(id, this.#strings) ? this.#decode(id) : undefined
+    const texts = this.native.get(id, this.#strings)
+    return texts === false ? undefined : this.#decode(texts, id)
   }
 
   /** The next memory of a cursor, or undefined at its end. */
   next(cursor: NativeCursor): Memory | undefined {
     this.#makeRoom()
-    return cursor.next(this.#strings) ? this.#decode(this.#strings[2]) : undefined
+    const texts = cursor.next(this.#strings)
+    return texts === false ? undefined : this.#decode(texts, undefined)
   }
 
   /** The memory that the record at a place describes. CORRUPT when none begins there. */
   readAt(segment: number, logOffset: number): Memory {
     this.#makeRoom()
-    this.native.readAt(segment, logOffset, this.#strings)
+    const texts = this.native.readAt(segment, logOffset, this.#strings)
     // The core knows aligned places only: one inside the record's first bytes would lead it to the record.
     if (this.numbers[LOG_OFFSET] !== logOffset) {
       throw failure(Failure.CORRUPT, 'no record begins at that place', { segment, offset: logOffset })
     }
-    return this.#decode(this.#strings[2])
+    return this.#decode(texts, undefined)
   }
 
   /** Where the memory of that id lies, or undefined. */
@@ -92,18 +96,30 @@ export class MemoryReader {
     this.numbers[SLAB_OFFSET] = this.#slabOffset
   }
 
-  #decode(id: string): Memory {
+  /** `id`: the one that was asked for; undefined when it was read. */
+  #decode(texts: ReadTexts, id: string | undefined): Memory {
     const { numbers } = this
-    const strings = this.#strings
-    const content = strings[0]
-    const metadata = strings[1]
-    // Not kept alive until the next read: contents may be large.
-    strings[0] = null
+    if (texts === true) {
+      const [content, metadata, idRead] = this.#strings
+      // Not kept alive until the next read: contents may be large.
+      this.#strings[0] = null
+      return this.#make(id ?? idRead, content, decodeMetadata(metadata))
+    }
+    const idEnd = numbers[ID_LENGTH] as number
+    const contentLength = numbers[CONTENT_LENGTH] as number
+    const contentEnd = contentLength < 0 ? idEnd : idEnd + contentLength
+    const content = contentLength < 0 ? null : texts.slice(idEnd, contentEnd)
+    const metadata = contentEnd === texts.length ? {} : decodeMetadata(texts.slice(contentEnd))
+    return this.#make(id ?? texts.slice(0, idEnd), content, metadata)
+  }
+
+  #make(id: string, content: string | null, metadata: JsonObject): Memory {
+    const { numbers } = this
     return {
       id,
       embedding: numbers[HAS_EMBEDDING] === 1 ? this.#takeEmbedding() : null,
       content,
-      metadata: decodeMetadata(metadata),
+      metadata,
       confidence: numbers[CONFIDENCE] as number,
       createdAt: numbers[CREATED_AT] as number,
       sequence: numbers[SEQUENCE] as number,

@@ -80,6 +80,8 @@ export class MemoryViewer {
    * was rewritten must be let go when the last view on it is.
    */
   readonly #columns = new Map<number, WeakRef<ArrayBuffer>>()
+  /** Those used in the present job: a WeakRef keeps what it gave out alive as long anyway, and asking it is slow. */
+  readonly #held = new Map<number, ArrayBuffer>()
 
   constructor(native: NativeStore) {
     this.#native = native
@@ -99,11 +101,16 @@ export class MemoryViewer {
   }
 
   #column(segment: number, bytesNeeded: number): ArrayBuffer {
-    const known = this.#columns.get(segment)?.deref()
+    const held = this.#held.get(segment)
     // Too short: the file has grown since, or the caller transferred the buffer away; the addon makes another.
-    if (known !== undefined && known.byteLength >= bytesNeeded) return known
-    const column = this.#native.segmentEmbeddings(segment)
-    this.#columns.set(segment, new WeakRef(column))
+    if (held !== undefined && held.byteLength >= bytesNeeded) return held
+    let column = this.#columns.get(segment)?.deref()
+    if (column === undefined || column.byteLength < bytesNeeded) {
+      column = this.#native.segmentEmbeddings(segment)
+      this.#columns.set(segment, new WeakRef(column))
+    }
+    if (this.#held.size === 0) queueMicrotask(() => this.#held.clear())
+    this.#held.set(segment, column)
     return column
   }
 }
