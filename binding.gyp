@@ -13,9 +13,9 @@
   'target_defaults': {
     'default_configuration': 'Release',
     'configurations': {
-      'Release': {
-        'cflags!': ['-O3'],
-      },
+      # Not taken away by 'cflags!' here: that would also remove the -O3 of simsimd, whose kernels then spill every
+      # register. Of two -O flags the last one counts, and each target gives its own.
+      'Release': {},
     },
   },
   'targets': [
