@@ -1,13 +1,29 @@
 # The addon (`thermocline`), its twin with the seed's racy slot claim for tests (`thermocline_planted`),
 # and the two libraries they are linked from. Lists of sources come from scripts/native-sources.cjs.
+#
+# GYP_DEFINES: `development=1` builds the twin too and takes warnings for errors; `portable=1` links what gcc brings
+# (its C++ library) into the addon and binds to the oldest glibc that Node runs with.
 {
   'variables': {
+    'development%': 0,
+    'portable%': 0,
     # The kernels include simsimd's header, so it must be told the same as its library.
     'simsimd_defines': ['SIMSIMD_DYNAMIC_DISPATCH=1', 'SIMSIMD_NATIVE_F16=0', 'SIMSIMD_NATIVE_BF16=0'],
     'thermocline_cflags': [
       '-O2', '-fPIC', '-pthread', '-fvisibility=hidden',
-      '-Wall', '-Wextra', '-Wshadow', '-Wconversion', '-Werror',
+      '-Wall', '-Wextra', '-Wshadow', '-Wconversion',
       '<!@(node scripts/native-sources.cjs system-includes)',
+    ],
+    # Paths are relative to build/, where the linker runs. A worker that ends unloads what it alone had loaded, but
+    # threads and exit handlers of the addon outlive it: nodelete.
+    'thermocline_ldflags': [
+      '-pthread', '-Wl,--gc-sections', '-Wl,-z,nodelete', '-Wl,--version-script=../native/link/exports.map',
+    ],
+    # libgcc stays shared: Node brings it, and the unwinder of a newer one asks for a newer glibc.
+    'portable_ldflags': [
+      '-static-libstdc++',
+      '-Wl,--wrap=pthread_create,--wrap=pthread_join,--wrap=pthread_detach',
+      '-Wl,--wrap=stat64,--wrap=fstat64,--wrap=lstat64,--wrap=fstatat64',
     ],
   },
   'target_defaults': {
@@ -37,6 +53,7 @@
       'cflags': ['<@(thermocline_cflags)'],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+      'conditions': [['development==1', {'cflags': ['-Werror']}]],
     },
     {
       'target_name': 'thermocline',
@@ -48,19 +65,32 @@
       'cflags': ['<@(thermocline_cflags)'],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
-      'ldflags': ['-pthread'],
+      'ldflags': ['<@(thermocline_ldflags)'],
+      'conditions': [
+        ['development==1', {'cflags': ['-Werror']}],
+        ['portable==1', {'sources': ['native/link/older_glibc.c'], 'ldflags': ['<@(portable_ldflags)']}],
+      ],
     },
-    {
-      'target_name': 'thermocline_planted',
-      'dependencies': ['core', 'simsimd'],
-      'sources': ['<!@(node scripts/native-sources.cjs binding)'],
-      'include_dirs': ['native'],
-      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'THERMOCLINE_PLANT_RACY_CLAIM=1'],
-      'cflags!': ['-Wno-unused-parameter'],
-      'cflags': ['<@(thermocline_cflags)'],
-      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
-      'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
-      'ldflags': ['-pthread'],
-    },
+  ],
+  'conditions': [
+    ['development==1', {
+      'targets': [
+        {
+          'target_name': 'thermocline_planted',
+          'dependencies': ['core', 'simsimd'],
+          'sources': ['<!@(node scripts/native-sources.cjs binding)'],
+          'include_dirs': ['native'],
+          'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'THERMOCLINE_PLANT_RACY_CLAIM=1'],
+          'cflags!': ['-Wno-unused-parameter'],
+          'cflags': ['<@(thermocline_cflags)', '-Werror'],
+          'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+          'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+          'ldflags': ['<@(thermocline_ldflags)'],
+          'conditions': [
+            ['portable==1', {'sources': ['native/link/older_glibc.c'], 'ldflags': ['<@(portable_ldflags)']}],
+          ],
+        },
+      ],
+    }],
   ],
 }

@@ -13,7 +13,7 @@ import { root, runAsProgram, ScriptError } from './run.mjs'
 
 const coreLayers = ['base', 'format', 'io', 'kernels', 'store', 'search']
 const sourceLayers = ['contracts', 'warm', 'tiers', 'history', 'sync', 'integrations', 'cli', 'index']
-const contractFiles = new Set(['errors', 'types', 'filter-types', 'options', 'native', 'store'])
+const contractFiles = new Set(['errors', 'types', 'filter-types', 'options', 'binary', 'native', 'store'])
 
 const systemHeader =
   /^(?:sys|linux|asm|arpa|netinet|net|mach)\/|^(?:fcntl|unistd|pthread|dirent|sched|poll|signal|syscall|dlfcn|mntent|pwd|grp|spawn|termios|windows)\.h$/

@@ -6,7 +6,7 @@
 // because gyp passes compiler flags on as they are.
 
 const { readdirSync, existsSync } = require('node:fs')
-const { dirname, join, relative } = require('node:path')
+const { join, relative } = require('node:path')
 
 const root = join(__dirname, '..')
 // Compiled once more per addon, with or without the planted bug, so it is not part of the core library.
@@ -23,18 +23,13 @@ function listFiles(folder, suffix) {
     .sort()
 }
 
+// A clone has the packages that its lockfile names, the package brings their sources along. Nothing else is looked at:
+// a project may hold other versions of them.
 function packageFolder(name) {
-  return dirname(require.resolve(`${name}/package.json`, { paths: [root] }))
-}
-
-// simsimd's `exports` hide its package.json, so the folder is found by walking up.
-function simsimdFolder() {
-  let folder = root
-  while (!existsSync(join(folder, 'node_modules/simsimd/c/lib.c'))) {
-    if (dirname(folder) === folder) throw new Error('simsimd is not installed: npm ci')
-    folder = dirname(folder)
-  }
-  return join(folder, 'node_modules/simsimd')
+  const places = ['node_modules', 'third_party'].map((folder) => join(root, folder, name))
+  const found = places.find((place) => existsSync(place))
+  if (found === undefined) throw new Error(`${name} is not installed: npm ci`)
+  return found
 }
 
 const lists = {
@@ -43,9 +38,9 @@ const lists = {
       (path) => !path.endsWith('_test.cc') && !path.endsWith('_fuzz.cc') && path !== claimSource,
     ),
   binding: () => [...listFiles('native/binding', '.cc'), ...(existsSync(join(root, claimSource)) ? [claimSource] : [])],
-  simsimd: () => [relative(root, join(simsimdFolder(), 'c/lib.c'))],
+  simsimd: () => [relative(root, join(packageFolder('simsimd'), 'c/lib.c'))],
   'system-includes': () =>
-    [join(simsimdFolder(), 'include'), packageFolder('node-addon-api')].flatMap((folder) => [
+    [join(packageFolder('simsimd'), 'include'), packageFolder('node-addon-api')].flatMap((folder) => [
       '-isystem',
       relative(join(root, 'build'), folder),
     ]),

@@ -3,7 +3,7 @@
 // Imports only node: modules, because scripts run before anything is installed.
 
 import { spawn } from 'node:child_process'
-import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -92,7 +92,8 @@ export function runAsProgram(url, main) {
   })
 }
 
+// The real path, because a command of a package is started by a link to it.
 function findMainFile() {
   const path = process.argv[1]
-  return existsSync(path) ? path : `${path}.mjs`
+  return realpathSync(existsSync(path) ? path : `${path}.mjs`)
 }

@@ -19,35 +19,11 @@ import {
   runOrFail,
   ScriptError,
 } from './run.mjs'
+import { canLinkPortably, checkCompiler, checkNodeVersion, findNodeDirectory, findNodeGyp } from './tools.mjs'
 
-const nodeVersionMin = [20, 19]
 const addons = ['thermocline', 'thermocline_planted'].map((name) => join(root, 'build', 'Release', `${name}.node`))
+const linkInputs = listFiles(join(root, 'native', 'link'))
 const lockFile = join(root, '.cache', 'setup.lock')
-
-/** The folder whose include/node has this Node's headers. Fails with the name of the package that brings them. */
-export function findNodeDirectory() {
-  const directory = dirname(dirname(process.execPath))
-  if (existsSync(join(directory, 'include', 'node', 'node_api.h'))) return directory
-  throw new ScriptError(
-    'The headers of Node are missing (include/node/node_api.h beside its bin folder): ' +
-      'use an official Node distribution, which brings them, or on Debian install libnode-dev.',
-  )
-}
-
-function checkTools() {
-  const [major, minor] = process.versions.node.split('.').map(Number)
-  if (major < nodeVersionMin[0] || (major === nodeVersionMin[0] && minor < nodeVersionMin[1])) {
-    throw new ScriptError(`Node ${nodeVersionMin.join('.')} or later is needed, this is ${process.versions.node}.`)
-  }
-  const compiler = process.env.CXX?.split(' ')[0]
-  if (findCommand(...(compiler ? [compiler] : []), 'g++', 'c++', 'clang++') === undefined) {
-    throw new ScriptError('A C++20 compiler is missing: on Debian install g++.')
-  }
-  if (findCommand('python3', 'python') === undefined) {
-    throw new ScriptError('Python 3 is missing, which node-gyp needs: on Debian install python3.')
-  }
-  if (findCommand('make') === undefined) throw new ScriptError('make is missing: on Debian install make.')
-}
 
 /** The command and first arguments that start npm: the npm that runs us, else the one of PATH. */
 export function npmCommand() {
@@ -62,6 +38,7 @@ export function npmCommand() {
 export function installEnvironment() {
   return {
     npm_config_nodedir: findNodeDirectory(),
+    npm_config_dry_run: 'false', // that of `npm pack --dry-run` is not meant for what packing needs
     // node-pre-gyp asks a web server for binaries first, unless told to compile. npm itself warns about the two names, hence
     // its log level below.
     npm_config_build_from_source: '@riaskov/mmap-io',
@@ -86,12 +63,19 @@ function nativeInputs() {
   const { lists } = createRequire(import.meta.url)('./native-sources.cjs')
   const sources = [...lists.simsimd(), ...lists.core(), ...lists.binding()]
   const headers = listFiles(join(root, 'native'), (name) => name.endsWith('.h') || name.endsWith('.def'))
-  return { sources, files: [...headers, ...sources.map((path) => join(root, path)), join(root, 'binding.gyp')] }
+  const files = [...headers, ...linkInputs, ...sources.map((path) => join(root, path)), join(root, 'binding.gyp')]
+  return { sources, files }
+}
+
+function linkedAddons() {
+  return listFiles(join(root, 'build', 'Release', 'obj.target'), (name) => name.endsWith('.node'))
 }
 
 async function buildAddon() {
   const { sources, files } = nativeInputs()
-  const configuration = JSON.stringify({ node: process.version, arch: process.arch, sources })
+  // The binary that is tested here is the one that is packed, so it is linked for other systems where that is possible.
+  const defines = `development=1 portable=${(await canLinkPortably()) ? 1 : 0}`
+  const configuration = JSON.stringify({ node: process.version, arch: process.arch, defines, sources })
   const configurationFile = join(root, 'build', 'thermocline-configuration.json')
   const configured =
     existsSync(configurationFile) &&
@@ -99,14 +83,18 @@ async function buildAddon() {
     modifiedAt(join(root, 'build', 'Makefile')) > modifiedAt(join(root, 'binding.gyp'))
   const builtAt = Math.min(...addons.map(modifiedAt))
   if (configured && files.every((file) => modifiedAt(file) < builtAt)) return
-  const gyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js')
+  const gyp = findNodeGyp()
   const nodedir = `--nodedir=${findNodeDirectory()}`
   // Configuring again keeps the objects, make compiles only what changed; another Node starts from nothing.
   const otherNode = existsSync(configurationFile) && !readFileSync(configurationFile, 'utf8').includes(process.version)
   const commands = configured ? ['build'] : otherNode ? ['clean', 'configure', 'build'] : ['configure', 'build']
   await step('build the addon', async () => {
     const startedAt = new Date() // an edit made while the compiler runs must count as newer
-    await runOrFail('node-gyp', process.execPath, [gyp, ...commands, nodedir], { env: { JOBS: '2' } })
+    // make knows of no file that only the linker reads
+    if (linkInputs.some((file) => modifiedAt(file) > builtAt)) for (const addon of linkedAddons()) rmSync(addon)
+    await runOrFail('node-gyp', process.execPath, [gyp, ...commands, nodedir], {
+      env: { JOBS: '2', GYP_DEFINES: defines },
+    })
     // make leaves a binary alone whose objects did not change, though a header did
     for (const addon of addons) utimesSync(addon, startedAt, startedAt)
   })
@@ -177,7 +165,8 @@ async function lockSetup() {
 
 /** Installs and builds what is missing or older than its sources. Throws a ScriptError with one line for people. */
 export async function setup() {
-  checkTools()
+  checkNodeVersion()
+  checkCompiler()
   findNodeDirectory()
   await lockSetup()
   try {

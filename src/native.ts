@@ -1,13 +1,13 @@
-// The only typed doorway to the addon: what it exports, where its binary is found.
+// The only typed doorway to the addon: what it exports.
 //
-// Not here: any decision. Types of values are checked by the callers in this folder before they
-// cross, because the addon trusts them; bytes, ranges and finiteness are checked by the core.
+// Not here: where its binary is found (`binary.ts`), and any decision. Types of values are checked by the callers in
+// this folder before they cross, because the addon trusts them; bytes, ranges and finiteness are checked by the core.
 //
 // Numbers cross in one shared Float64Array per handle (`numbers`), at the places that
 // `addon.numberAt` names, because a call with one fixed array costs less than boxed results.
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadBinary } from './binary'
 
 /** Places of a value in `NativeStore.numbers`, queried from the addon so that no side retypes them. */
 export interface NumberAt {
@@ -227,18 +227,6 @@ export interface NativeStore {
   close(): void
 }
 
-function findAddon(): string {
-  const override = process.env.THERMOCLINE_ADDON // tests load a build with a planted bug
-  if (override !== undefined && override !== '') return override
-  const root = join(__dirname, '..')
-  const places = [
-    join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'thermocline.node'),
-    join(root, 'build', 'Release', 'thermocline.node'),
-  ]
-  for (const place of places) if (existsSync(place)) return place
-  throw new Error(
-    `thermocline: no native binary for ${process.platform}-${process.arch}; run \`npm run build\` in ${root} (needs a C++20 compiler, Python and make)`,
-  )
-}
+const override = process.env.THERMOCLINE_ADDON // tests load a build with a planted bug
 
-export const addon: Addon = require(findAddon()) as Addon
+export const addon = (override ? require(override) : loadBinary(join(__dirname, '..'))) as Addon
