@@ -5,12 +5,12 @@
 // The binary of this processor is the one that the tests run, stripped. That of the other processor is compiled from
 // source/, as a user would, by a cross compiler; where none is installed it is left out, and the script says so.
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { checkBinary } from './binary-needs.mjs'
-import { findCommand, formatSeconds, listFiles, root, run, runAsProgram, runOrFail, ScriptError } from './run.mjs'
+import { findCommand, formatSeconds, root, run, runAsProgram, runOrFail, ScriptError } from './run.mjs'
 import { setup } from './setup.mjs'
-import { writeSourceTree } from './source-tree.mjs'
+import { readTree, sourceTree, updateTree } from './source-tree.mjs'
 import { canLinkPortably, findCompiler, findNodeDirectory, findNodeGyp } from './tools.mjs'
 
 const source = join(root, 'source')
@@ -28,11 +28,18 @@ function tell(text) {
   process.stderr.write(`pack: ${text}\n`)
 }
 
+/** Strips and checks a binary, and puts it in its place when it differs from what is there. */
 async function finishBinary(built, arch, strip) {
   const target = prebuildFile(arch)
-  mkdirSync(join(target, '..'), { recursive: true })
-  await runOrFail('strip', strip, ['--strip-all', '-o', target, built])
-  await checkBinary(target)
+  const fresh = `${target}.${process.pid}`
+  mkdirSync(dirname(target), { recursive: true })
+  try {
+    await runOrFail('strip', strip, ['--strip-all', '-o', fresh, built])
+    await checkBinary(fresh)
+    if (!existsSync(target) || !readFileSync(fresh).equals(readFileSync(target))) renameSync(fresh, target)
+  } finally {
+    rmSync(fresh, { force: true })
+  }
 }
 
 async function packOwnBinary(arch) {
@@ -47,22 +54,6 @@ async function describeCompiler(compiler) {
   return `${process.version} ${output}`
 }
 
-/** Makes `to` hold the files of `from`, leaving alone those that are equal, so that make compiles only the others. */
-function updateTree(from, to) {
-  let isChanged = false
-  const wanted = new Map(listFiles(from).map((file) => [relative(from, file), readFileSync(file)]))
-  for (const file of listFiles(to).map((path) => relative(to, path))) {
-    if (wanted.get(file)?.equals(readFileSync(join(to, file)))) wanted.delete(file)
-    else if (!file.startsWith('build/')) rmSync(join(to, file))
-  }
-  for (const [file, bytes] of wanted) {
-    mkdirSync(dirname(join(to, file)), { recursive: true })
-    writeFileSync(join(to, file), bytes)
-    isChanged = true
-  }
-  return isChanged
-}
-
 /** Compiles source/ for another processor in a folder of its own. */
 async function packCrossBinary({ arch, prefix }) {
   const folder = join(root, '.cache', `cross-linux-${arch}`)
@@ -70,7 +61,7 @@ async function packCrossBinary({ arch, prefix }) {
   const stamp = join(folder, 'build', 'compiled-by')
   const compiler = await describeCompiler(`${prefix}g++`)
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== compiler) rmSync(folder, { recursive: true, force: true })
-  if (updateTree(source, folder) || !existsSync(built)) {
+  if (updateTree(readTree(source), folder) || !existsSync(built)) {
     const startedAt = performance.now()
     rmSync(built, { force: true })
     rmSync(join(folder, 'build', 'Release', 'obj.target', 'thermocline.node'), { force: true })
@@ -95,14 +86,14 @@ async function packBinary(processor) {
   const { arch, prefix, cross } = processor
   if (arch === process.arch) return packOwnBinary(arch)
   if (findCommand(`${prefix}g++`) !== undefined) return packCrossBinary(processor)
+  rmSync(dirname(prebuildFile(arch)), { recursive: true, force: true })
   tell(`linux-${arch} is left out: ${prefix}g++ is not here (on Debian: ${cross})`)
 }
 
-/** Builds what is stale and writes prebuilds/ and source/ anew. */
+/** Builds what is stale and brings prebuilds/ and source/ up to date; what is right already is not touched. */
 export async function pack() {
   await setup()
-  writeSourceTree(source)
-  rmSync(join(root, 'prebuilds'), { recursive: true, force: true })
+  updateTree(sourceTree(), source)
   if (!processors.some(({ arch }) => arch === process.arch)) {
     throw new ScriptError(`The package is made on x64 or arm64, this is ${process.arch}.`)
   }

@@ -3,7 +3,7 @@
 // Its binding.gyp lies in a folder of its own because package managers compile a package that has one at its root,
 // whatever its package.json says. What the lockfile names and the addon is compiled with comes along, with its licence.
 
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { listFiles, root } from './run.mjs'
@@ -34,18 +34,17 @@ function ownFiles() {
   return ['binding.gyp', 'scripts/native-sources.cjs', ...lists.core(), ...lists.binding(), ...others]
 }
 
-function copyFile(from, to) {
-  mkdirSync(dirname(to), { recursive: true })
-  cpSync(from, to)
+/** The files of a folder: path relative to it -> bytes. */
+export function readTree(folder) {
+  return new Map(listFiles(folder).map((file) => [relative(folder, file), readFileSync(file)]))
 }
 
-/** Writes the tree anew into `target` (absolute), which is emptied first. */
-export function writeSourceTree(target) {
-  rmSync(target, { recursive: true, force: true })
-  for (const file of ownFiles()) copyFile(join(root, file), join(target, file))
+/** The files of `source`: path in it -> bytes. */
+export function sourceTree() {
+  const tree = new Map(ownFiles().map((file) => [file, readFileSync(join(root, file))]))
   const notices = thirdParty.map(({ name, files, use }) => {
     const folder = join(root, 'node_modules', name)
-    for (const file of files(folder)) copyFile(join(folder, file), join(target, 'third_party', name, file))
+    for (const file of files(folder)) tree.set(join('third_party', name, file), readFileSync(join(folder, file)))
     const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
     return `| ${name} | ${version} | ${license} | ${use} |`
   })
@@ -60,5 +59,27 @@ export function writeSourceTree(target) {
     '',
     'The prebuilt binaries hold parts of the GNU C++ library too (GPL 3 with the GCC Runtime Library Exception).',
   ]
-  writeFileSync(join(target, 'third_party', 'README.md'), `${text.join('\n')}\n`)
+  return tree.set(join('third_party', 'README.md'), Buffer.from(`${text.join('\n')}\n`))
+}
+
+/**
+ * Makes `folder` hold these files and, but for its `build`, no others. Leaves alone what is equal, so that make compiles
+ * only the rest and nobody who reads the folder meanwhile finds it half empty. Returns whether anything changed.
+ */
+export function updateTree(tree, folder) {
+  const wanted = new Map(tree)
+  let isChanged = false
+  for (const [file, bytes] of readTree(folder)) {
+    if (wanted.get(file)?.equals(bytes)) wanted.delete(file)
+    else if (!wanted.has(file) && !file.startsWith('build/')) {
+      rmSync(join(folder, file))
+      isChanged = true
+    }
+  }
+  for (const [file, bytes] of wanted) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, file), bytes)
+    isChanged = true
+  }
+  return isChanged
 }
