@@ -75,8 +75,9 @@ Status CheckQuery(const store::Store& store, std::span<const float> query) {
 
 }  // namespace
 
-Result<std::vector<SearchHit>> SearchExact(store::Store& store, std::span<const float> query, uint64_t limit,
-                                           std::optional<double> score_min, const std::atomic<bool>& cancel) {
+Result<std::vector<SearchHit>> SearchExact(store::Store& store, const SearchRequest& request,
+                                           const std::atomic<bool>& cancel) {
+  const auto& [query, limit, score_min, filter] = request;
   THERMOCLINE_RETURN_IF_ERROR(CheckQuery(store, query));
   Result<store::Snapshot> snapshot = store.TakeSnapshot();
   if (!snapshot.ok()) return snapshot.status();
@@ -97,7 +98,9 @@ Result<std::vector<SearchHit>> SearchExact(store::Store& store, std::span<const 
         const auto record = store::ReadRecord(segment, LoadRelaxed(segment.record(slot)));
         if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), segment.record(slot));
         if (!record->has(format::kHasEmbedding)) continue;
-        top.Add({score, LoadRelaxed(segment.born(slot)), &segment, slot});
+        const Sequence born = LoadRelaxed(segment.born(slot));
+        if (filter != nullptr && !filter->Matches(segment, slot, LoadRelaxed(segment.record(slot)), born)) continue;
+        top.Add({score, born, &segment, slot});
       }
     }
   }

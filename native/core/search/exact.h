@@ -6,24 +6,16 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
-#include <optional>
-#include <span>
 #include <vector>
 
+#include "core/search/search.h"
 #include "core/store/store.h"
 
 namespace thermocline::search {
 
-struct SearchHit {
-  double score;
-  Sequence sequence;
-  Position position;
-};
-
 /// The `limit` best memories, best first; of equal scores the lower sequence first. A memory without embedding is
 /// never a hit. kDimension, kNotFinite, kArgumentRange (zero query under cosine), kAborted when `cancel` turns true.
-Result<std::vector<SearchHit>> SearchExact(store::Store& store, std::span<const float> query, uint64_t limit,
-                                           std::optional<double> score_min, const std::atomic<bool>& cancel);
+Result<std::vector<SearchHit>> SearchExact(store::Store& store, const SearchRequest& request,
+                                           const std::atomic<bool>& cancel);
 
 }  // namespace thermocline::search

@@ -38,7 +38,7 @@ std::vector<Expected> NaiveSearch(const std::map<std::string, Memory>& memories,
 void ExpectSameHits(store::Store& store, const std::map<std::string, Memory>& memories, const std::vector<float>& query,
                     uint64_t limit, std::optional<double> score_min) {
   const std::atomic<bool> cancel{false};
-  const auto hits = SearchExact(store, query, limit, score_min, cancel);
+  const auto hits = SearchExact(store, {query, limit, score_min}, cancel);
   ASSERT_OK(hits);
   const auto expected = NaiveSearch(memories, store.metric(), query, limit, score_min);
   ASSERT_EQ(hits->size(), expected.size());
@@ -100,7 +100,7 @@ TEST(ExactSearch, RefusesWrongQueriesAndStopsWhenAsked) {
   const std::atomic<bool> go{false};
   const std::atomic<bool> stop{true};
   const auto search = [&](std::vector<float> query, const std::atomic<bool>& cancel) {
-    return SearchExact(*store, query, 10, std::nullopt, cancel);
+    return SearchExact(*store, {query, 10}, cancel);
   };
   EXPECT_ERROR(search({1, 2}, go), ErrorCode::kDimension);
   EXPECT_ERROR(search({1, 2, 3, 4}, go), ErrorCode::kDimension);
@@ -111,6 +111,38 @@ TEST(ExactSearch, RefusesWrongQueriesAndStopsWhenAsked) {
   ASSERT_OK(hits);
   ASSERT_EQ(hits->size(), 1u);
   EXPECT_EQ((*hits)[0].score, 1.0);
+}
+
+TEST(ExactSearch, AFilterLeavesAsManyHitsAsMatch) {
+  class EverySeventh final : public CandidateFilter {
+   public:
+    bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset, Sequence sequence) const override {
+      EXPECT_EQ(LoadRelaxed(segment.record(slot)), record_offset);
+      return sequence % 7 == 0;
+    }
+  };
+  test::StoreFixture store(5);
+  ASSERT_OK(store.Open());
+  std::map<std::string, Memory> matching;
+  for (uint64_t i = 0; i < 1000; ++i) {
+    Memory memory;
+    memory.id = std::to_string(i);
+    memory.embedding = test::EmbeddingOf(i, 5);
+    const Result<Sequence> sequence = test::Put(*store, memory);
+    ASSERT_OK(sequence);
+    memory.sequence = *sequence;
+    if (memory.sequence % 7 == 0) matching[memory.id] = memory;
+  }
+  const EverySeventh filter;
+  const std::atomic<bool> cancel{false};
+  for (const uint64_t limit : {1u, 20u, 142u, 5000u}) {
+    const std::vector<float> query = test::EmbeddingOf(limit + 5000, 5);
+    const auto hits = SearchExact(*store, {query, limit, std::nullopt, &filter}, cancel);
+    ASSERT_OK(hits);
+    const auto expected = NaiveSearch(matching, store->metric(), query, limit, std::nullopt);
+    ASSERT_EQ(hits->size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ((*hits)[i].sequence, expected[i].sequence);
+  }
 }
 
 TEST(ExactSearch, AnEmptyStoreHasNoHits) {
