@@ -1,0 +1,158 @@
+// What a search costs without Node around it: each row is a median of interleaved runs beside the machine's own limit.
+//
+//   make bench && ../build-native/default/thermocline_bench [n] [dimensions]
+//
+// The limit is the time in which one thread reads the embeddings' bytes once, measured in the same run and in turns
+// with the searches, because other work on the host slows both alike.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/search/exact.h"
+#include "core/store/store.h"
+
+namespace thermocline {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kTimeout = 60000000;
+constexpr uint32_t kClusters = 100;
+constexpr size_t kQueries = 64;
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+double Microseconds(const std::function<void()>& run) {
+  const auto begin = Clock::now();
+  run();
+  return std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
+}
+
+/// Unit vectors around kClusters directions, as bench/workload.mjs makes them.
+class Workload {
+ public:
+  explicit Workload(uint32_t dimensions) : dimensions_(dimensions), centres_(size_t{kClusters} * dimensions) {
+    for (uint32_t cluster = 0; cluster < kClusters; ++cluster) {
+      double square = 0;
+      for (uint32_t d = 0; d < dimensions; ++d) {
+        const float value = uniform_(random_) - 0.5f;
+        centres_[cluster * dimensions + d] = value;
+        square += static_cast<double>(value) * static_cast<double>(value);
+      }
+      for (uint32_t d = 0; d < dimensions; ++d) {
+        centres_[cluster * dimensions + d] /= static_cast<float>(std::sqrt(square));
+      }
+    }
+  }
+  std::vector<float> Next() {
+    std::vector<float> vector(dimensions_);
+    const float* centre = &centres_[(at_++ % kClusters) * dimensions_];
+    double square = 0;
+    for (uint32_t d = 0; d < dimensions_; ++d) {
+      vector[d] = centre[d] + (uniform_(random_) - 0.5f) * 0.05f;
+      square += static_cast<double>(vector[d]) * static_cast<double>(vector[d]);
+    }
+    for (float& value : vector) value /= static_cast<float>(std::sqrt(square));
+    return vector;
+  }
+
+ private:
+  uint32_t dimensions_;
+  std::vector<float> centres_;
+  std::mt19937 random_{1};
+  std::uniform_real_distribution<float> uniform_{0, 1};
+  uint64_t at_ = 0;
+};
+
+void Fill(store::Store& store, Workload& workload, uint64_t count) {
+  store::Batch batch(store.hash_key());
+  const std::string content(500, 'x');
+  for (uint64_t i = 0; i < count;) {
+    batch.Clear();
+    for (; i < count && batch.size() < 256; ++i) {
+      const std::string id = "mem-" + std::to_string(i);
+      const std::vector<float> embedding = workload.Next();
+      store::PutInput put;
+      put.id = id;
+      put.embedding = embedding;
+      put.has_content = true;
+      put.content = content;
+      batch.Put(put, true);
+    }
+    if (!store.Commit(batch, kTimeout).ok()) std::abort();
+  }
+}
+
+/// Reads every embedding's bytes once, doing nothing with them.
+uint64_t ReadAll(store::Store& store) {
+  const auto snapshot = store.TakeSnapshot();
+  uint64_t sum = 0;
+  for (const store::Snapshot::Part& part : snapshot->parts) {
+    const auto* words = reinterpret_cast<const uint64_t*>(part.segment->embedding(static_cast<Slot>(0)));
+    const size_t count = part.slots * part.segment->layout().embedding_stride / 8;
+    uint64_t sums[8] = {};
+    for (size_t i = 0; i + 64 <= count; i += 64) {
+      for (size_t j = 0; j < 8; ++j) sums[j] |= words[i + 8 * j];  // one word of each cache line moves the line
+    }
+    for (const uint64_t each : sums) sum |= each;
+  }
+  return sum;
+}
+
+void Run(uint64_t count, uint32_t dimensions) {
+  const std::string path = std::filesystem::temp_directory_path() / "thermocline-search-bench";
+  std::filesystem::remove_all(path);
+  store::OpenOptions options;
+  options.dimensions = dimensions;
+  options.durability = store::Durability::kNone;
+  options.expected_records = count;
+  auto opened = store::Store::Open(path, options);
+  if (!opened.ok()) std::abort();
+  store::Store& store = **opened;
+  Workload workload(dimensions);
+  const double fill = Microseconds([&] { Fill(store, workload, count); });
+  std::printf("n %llu, dimensions %u; put %.2f us each, in batches of 256\n", static_cast<unsigned long long>(count),
+              dimensions, fill / static_cast<double>(count));
+  std::vector<std::vector<float>> queries;
+  for (size_t i = 0; i < kQueries; ++i) queries.push_back(workload.Next());
+
+  const std::atomic<bool> never{false};
+  std::vector<double> read;
+  std::vector<double> exact;
+  volatile uint64_t sink = 0;
+  for (size_t i = 0; i < kQueries; ++i) {
+    read.push_back(Microseconds([&] { sink = ReadAll(store); }));
+    exact.push_back(Microseconds([&] {
+      if (!search::SearchExact(store, {queries[i], 10}, never).ok()) std::abort();
+    }));
+  }
+  static_cast<void>(sink);
+  const double bytes = static_cast<double>(count) * dimensions * 4;
+  std::printf("read  %10.1f us  %.1f GB/s\n", Median(read), bytes / Median(read) / 1e3);
+  std::printf("exact %10.1f us  %.1f GB/s, %.2f of the limit\n", Median(exact), bytes / Median(exact) / 1e3,
+              Median(read) / Median(exact));
+  if (!store.Close().ok()) std::abort();
+  std::filesystem::remove_all(path);
+}
+
+}  // namespace
+}  // namespace thermocline
+
+int main(int count, char** arguments) {
+  const uint64_t n = count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 100000;
+  const auto dimensions = static_cast<uint32_t>(count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 384);
+  thermocline::Run(n, dimensions);
+  return 0;
+}

@@ -1,0 +1,73 @@
+// The loops that searching and sketching spend their time in, one set per instruction set, chosen once per process.
+//
+// Every set computes the same; the scalar one is the twin that tests compare the others with. Sums of floats differ
+// between sets by rounding alone, sums of table values not at all.
+// Thread rule: pure functions over the caller's memory. No alignment is asked for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace thermocline::kernels {
+
+/// Slots whose sketch prefixes lie interleaved, so that a vector register takes one word of each.
+inline constexpr size_t kSketchGroup = 16;
+/// Bytes of tables per word of 32 code bits: 16 sums for each of its four low and four high nibbles.
+inline constexpr size_t kTableBytesPerWord = 128;
+
+/// One query against the prefixes of one segment. For a slot with correction terms A, B, E, the kernel writes
+/// A + base + B (step x sum + offset) + E reach, where sum adds up the table values that the code's nibbles select.
+struct PrefixQuery {
+  const uint8_t* tables;  // words x kTableBytesPerWord
+  size_t words;           // of 32 code bits, at most kPrefixWordsMax
+  float step;
+  float offset;
+  float base;
+  float reach;
+};
+inline constexpr size_t kPrefixWordsMax = 8;
+
+/// Bytes of one group of kSketchGroup slots: `words` x 16 code words, 16 x A, 16 x (B and E as upper halves of floats:
+/// B in the upper half of the word, E in the lower).
+constexpr size_t PrefixGroupBytes(size_t words) { return (words + 2) * kSketchGroup * 4; }
+
+struct Kernels {
+  const char* name;
+  /// Of each row: its dot product with the query, and the sum of its squares. Rows lie `stride` floats apart.
+  void (*dot_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions, float* dots,
+                   float* squares);
+  /// Of each row: its squared distance to the query.
+  void (*distance_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
+                        float* distances);
+  /// Unscaled Hadamard transform in place; `length` a power of two of at least 64.
+  void (*hadamard)(float* values, size_t length);
+  /// Upper bounds of `groups` groups of slots, kSketchGroup each.
+  void (*scan_prefixes)(const PrefixQuery& query, const char* groups, size_t group_count, float* upper);
+  /// Sum over the bits of `words` words: +query where the bit is set, -query where not.
+  float (*sum_signs)(const float* query, const uint32_t* code, size_t words);
+};
+
+/// The fastest set that this machine runs.
+const Kernels& Best();
+
+/// Every set of this architecture, slowest first, and whether this machine runs it.
+struct KernelsHere {
+  const Kernels* kernels;
+  bool runs;
+};
+std::span<const KernelsHere> AllKernels();
+
+/// How far a float sum of `dimensions` products may lie from the true one, in relation to the sum of their sizes.
+constexpr double SumError(size_t dimensions) { return (static_cast<double>(dimensions) / 16 + 16) * 0x1p-24; }
+
+extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx512VbmiKernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;
+#endif
+
+}  // namespace thermocline::kernels

@@ -1,0 +1,142 @@
+// Every set of kernels agrees with the scalar twin, over lengths and alignments, within the error stated in kernels.h.
+// A set that this machine cannot run is named.
+
+#include "core/kernels/kernels.h"
+
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "test/harness.h"
+
+namespace thermocline::kernels {
+namespace {
+
+/// Calls back with each set but the scalar one that runs here.
+template <typename Check>
+void ForEachSet(Check check) {
+  for (const KernelsHere& each : AllKernels()) {
+    if (each.kernels == &kScalarKernels) continue;
+    if (!each.runs) {
+      std::printf("not run  kernels %s: this machine lacks the instructions\n", each.kernels->name);
+      continue;
+    }
+    check(*each.kernels);
+  }
+}
+
+std::vector<float> RandomFloats(Random& random, size_t count) {
+  std::vector<float> values(count);
+  for (float& value : values) value = random.Unit();
+  return values;
+}
+
+double SumOfSizes(const float* a, const float* b, size_t count) {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += std::abs(static_cast<double>(a[i]) * static_cast<double>(b[i]));
+  return sum;
+}
+
+size_t NextLength(size_t length) { return length < 140 ? length + 1 : length * 2 - 3; }
+
+TEST(Kernels, TheBestSetIsNotTheScalarOneWhereAnotherRuns) {
+#if defined(__x86_64__) || defined(__aarch64__)
+  EXPECT_TRUE(std::string(Best().name) != "scalar");
+#endif
+}
+
+TEST(Kernels, RowsAgreeWithTheScalarTwinOverLengthsAndAlignments) {
+  Random random(TestSeed());
+  const std::vector<float> memory = RandomFloats(random, 6 * 4096 + 64);
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t dimensions = 1; dimensions <= 4096; dimensions = NextLength(dimensions)) {
+      for (size_t shift = 0; shift < 4; ++shift) {
+        const float* query = memory.data() + shift;
+        const float* rows = memory.data() + 4096 + 3 * shift;
+        const size_t count = 1 + (dimensions + shift) % 4;
+        const size_t stride = dimensions + shift % 2;
+        float dots[4], squares[4], distances[4], twin_dots[4], twin_squares[4], twin_distances[4];
+        kernels.dot_rows(query, rows, stride, count, dimensions, dots, squares);
+        kernels.distance_rows(query, rows, stride, count, dimensions, distances);
+        kScalarKernels.dot_rows(query, rows, stride, count, dimensions, twin_dots, twin_squares);
+        kScalarKernels.distance_rows(query, rows, stride, count, dimensions, twin_distances);
+        for (size_t i = 0; i < count; ++i) {
+          const double error = SumError(dimensions);
+          EXPECT_NEAR(dots[i], twin_dots[i], error * SumOfSizes(query, rows + i * stride, dimensions));
+          EXPECT_NEAR(squares[i], twin_squares[i], error * twin_squares[i]);
+          EXPECT_NEAR(distances[i], twin_distances[i], error * twin_distances[i]);
+        }
+      }
+    }
+  });
+}
+
+TEST(Kernels, HadamardAgreesAndIsItsOwnInverse) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t length = 64; length <= 4096; length *= 2) {
+      const std::vector<float> before = RandomFloats(random, length + 3);
+      std::vector<float> values = before;
+      std::vector<float> twin = before;
+      kernels.hadamard(values.data() + 3, length);
+      kScalarKernels.hadamard(twin.data() + 3, length);
+      for (size_t i = 0; i < length + 3; ++i) EXPECT_NEAR(values[i], twin[i], 1e-6f * static_cast<float>(length));
+      kernels.hadamard(values.data() + 3, length);
+      for (size_t i = 3; i < length + 3; ++i) {
+        EXPECT_NEAR(values[i] / static_cast<float>(length), before[i], 1e-6f * std::sqrt(static_cast<float>(length)));
+      }
+    }
+  });
+}
+
+TEST(Kernels, PrefixBoundsAgreeForEveryNumberOfWordsAndGroups) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t words = 1; words <= kPrefixWordsMax; ++words) {
+      for (const size_t group_count : {1u, 2u, 3u, 8u}) {
+        std::vector<uint8_t> tables(words * kTableBytesPerWord + 1);
+        for (uint8_t& value : tables) value = static_cast<uint8_t>(random.Below(8) == 0 ? 255 : random.Below(256));
+        std::vector<char> groups(group_count * PrefixGroupBytes(words) + 4);
+        for (char& byte : groups) byte = static_cast<char>(random.Below(256));
+        char* at = groups.data() + 4;
+        for (size_t group = 0; group < group_count; ++group) {
+          for (size_t slot = 0; slot < kSketchGroup; ++slot) {
+            const float a = random.Unit();
+            const uint32_t terms = (std::bit_cast<uint32_t>(random.Unit() + 1.5f) & 0xFFFF0000u) |
+                                   std::bit_cast<uint32_t>(random.Unit() + 1.5f) >> 16;
+            char* group_at = at + group * PrefixGroupBytes(words);
+            std::memcpy(group_at + (words * kSketchGroup + slot) * 4, &a, 4);
+            std::memcpy(group_at + ((words + 1) * kSketchGroup + slot) * 4, &terms, 4);
+          }
+        }
+        const PrefixQuery query{tables.data() + 1, words, 0.01f, -3.5f, 0.25f, 0.75f};
+        std::vector<float> upper(group_count * kSketchGroup + 1, 77.0f);
+        std::vector<float> twin = upper;
+        kernels.scan_prefixes(query, at, group_count, upper.data());
+        kScalarKernels.scan_prefixes(query, at, group_count, twin.data());
+        for (size_t i = 0; i < upper.size(); ++i) EXPECT_NEAR(upper[i], twin[i], 1e-4f);
+        EXPECT_EQ(upper.back(), 77.0f);
+      }
+    }
+  });
+}
+
+TEST(Kernels, SumsOfSignsAgreeForEveryLength) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t words = 2; words <= 128; words += 2) {
+      const std::vector<float> query = RandomFloats(random, words * 32 + 1);
+      std::vector<uint32_t> code(words);
+      for (uint32_t& word : code) word = static_cast<uint32_t>(random.Next());
+      const float sum = kernels.sum_signs(query.data() + 1, code.data(), words);
+      const float twin = kScalarKernels.sum_signs(query.data() + 1, code.data(), words);
+      EXPECT_NEAR(sum, twin, SumError(words * 32) * static_cast<double>(words * 32));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace thermocline::kernels
