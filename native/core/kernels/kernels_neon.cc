@@ -23,6 +23,7 @@ void DotRows(const float* query, const float* rows, size_t stride, size_t count,
     float32x4_t square[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     size_t d = 0;
     for (; d + 16 <= dimensions; d += 16) {
+      __builtin_prefetch(row + d + kPrefetchFloats);
       for (size_t j = 0; j < 4; ++j) {
         const float32x4_t b = vld1q_f32(row + d + 4 * j);
         dot[j] = vfmaq_f32(dot[j], vld1q_f32(query + d + 4 * j), b);
@@ -47,6 +48,7 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
     float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     size_t d = 0;
     for (; d + 16 <= dimensions; d += 16) {
+      __builtin_prefetch(row + d + kPrefetchFloats);
       for (size_t j = 0; j < 4; ++j) {
         const float32x4_t difference = vsubq_f32(vld1q_f32(query + d + 4 * j), vld1q_f32(row + d + 4 * j));
         sums[j] = vfmaq_f32(sums[j], difference, difference);

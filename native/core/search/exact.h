@@ -1,21 +1,28 @@
-// Similarity search by scanning every embedding of a snapshot.
+// The scan of full embeddings.
 //
-// Exact: the result is what a naive scan in double precision would give. The scan runs in single precision and keeps
-// all that rounding could have kept from the best; those are scored again in double precision, then ordered. Thread
-// rule: any thread; no lock. Cost: one pass over the embeddings, bound by memory bandwidth.
+// Not here: who calls it with which chunks, and what becomes of the candidates (search.h).
+// Cost: one pass over the embeddings, bound by memory bandwidth.
 #pragma once
 
-#include <atomic>
-#include <vector>
-
-#include "core/search/search.h"
-#include "core/store/store.h"
+#include "core/search/candidates.h"
+#include "core/search/row_scorer.h"
+#include "core/store/snapshot.h"
 
 namespace thermocline::search {
 
-/// The `limit` best memories, best first; of equal scores the lower sequence first. A memory without embedding is
-/// never a hit. kDimension, kNotFinite, kArgumentRange (zero query under cosine), kAborted when `cancel` turns true.
-Result<std::vector<SearchHit>> SearchExact(store::Store& store, const SearchRequest& request,
-                                           const std::atomic<bool>& cancel);
+/// Slots [first, end) of a segment.
+struct Chunk {
+  store::Segment* segment;
+  uint32_t first;
+  uint32_t end;
+};
+
+/// Offers a memory that belongs to the snapshot to the best ones. kCorrupt when its record cannot be read.
+Status Offer(const store::Snapshot& snapshot, const CandidateFilter* filter, const Candidate& candidate,
+             TopCandidates& top);
+
+/// Offers every memory of the chunk that can be a hit.
+Status ScanExactly(const store::Snapshot& snapshot, const Chunk& chunk, const RowScorer& scorer,
+                   const CandidateFilter* filter, TopCandidates& top);
 
 }  // namespace thermocline::search

@@ -1,14 +1,22 @@
-// What a similarity search is asked and what it answers, whichever way it scans.
+// Similarity search: what is asked, what is answered, and how the work is shared out.
 //
-// Not here: the scans (exact.h). Thread rule: values; a filter is called by several threads at once.
+// The memories of one snapshot are scanned in chunks by the calling thread and threads of the shared pool. What a
+// chunk may contribute is kept with the bounds of its score; in the end the few that can be among the best are scored
+// in double precision and ordered by that. Exact scans miss nothing; sketch scans miss what their bound allows
+// (sketch_scan.h, docs/search.md).
+// Thread rule: any thread; no lock of the store. A filter is called by several threads at once.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/base/ids.h"
+#include "core/base/status.h"
 #include "core/store/segment.h"
+#include "core/store/store.h"
 
 namespace thermocline::search {
 
@@ -28,6 +36,7 @@ struct SearchRequest {
   uint64_t limit = 10;
   std::optional<double> score_min = {};     // inclusive
   const CandidateFilter* filter = nullptr;  // nullptr: all
+  uint32_t threads = 0;                     // at most this many scan, the caller among them; 0: DefaultThreads
 };
 
 struct SearchHit {
@@ -35,5 +44,14 @@ struct SearchHit {
   Sequence sequence;
   Position position;
 };
+
+/// Threads that scan when the caller does not say.
+uint32_t DefaultThreads();
+
+/// The `limit` best memories, best first; of equal scores the lower sequence first. A memory without embedding is
+/// never a hit. kDimension, kNotFinite, kArgumentRange (zero query under cosine), kCorrupt, kAborted soon after
+/// `cancel` turned true.
+Result<std::vector<SearchHit>> Search(store::Store& store, const SearchRequest& request,
+                                      const std::atomic<bool>& cancel);
 
 }  // namespace thermocline::search

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <set>
 
-#include "core/search/exact.h"
+#include "core/search/search.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::search {
@@ -83,7 +83,7 @@ void ExpectOneMomentByCursor(Store& store, Sequence since) {
 void ExpectOneMomentBySearch(Store& store) {
   const std::atomic<bool> cancel{false};
   const std::vector<float> query = {1, -1, 1, -1};
-  const auto hits = SearchExact(store, {query, 2 * kAccounts}, cancel);
+  const auto hits = Search(store, {query, 2 * kAccounts}, cancel);
   ASSERT_OK(hits);
   std::set<std::string> seen;
   uint64_t units = 0;

@@ -1,6 +1,6 @@
 // Exact search equals a naive scan in double precision, at every moment of a store that changes.
 
-#include "core/search/exact.h"
+#include "core/search/search.h"
 
 #include <algorithm>
 #include <cmath>
@@ -38,7 +38,7 @@ std::vector<Expected> NaiveSearch(const std::map<std::string, Memory>& memories,
 void ExpectSameHits(store::Store& store, const std::map<std::string, Memory>& memories, const std::vector<float>& query,
                     uint64_t limit, std::optional<double> score_min) {
   const std::atomic<bool> cancel{false};
-  const auto hits = SearchExact(store, {query, limit, score_min}, cancel);
+  const auto hits = Search(store, {query, limit, score_min}, cancel);
   ASSERT_OK(hits);
   const auto expected = NaiveSearch(memories, store.metric(), query, limit, score_min);
   ASSERT_EQ(hits->size(), expected.size());
@@ -100,7 +100,7 @@ TEST(ExactSearch, RefusesWrongQueriesAndStopsWhenAsked) {
   const std::atomic<bool> go{false};
   const std::atomic<bool> stop{true};
   const auto search = [&](std::vector<float> query, const std::atomic<bool>& cancel) {
-    return SearchExact(*store, {query, 10}, cancel);
+    return Search(*store, {query, 10}, cancel);
   };
   EXPECT_ERROR(search({1, 2}, go), ErrorCode::kDimension);
   EXPECT_ERROR(search({1, 2, 3, 4}, go), ErrorCode::kDimension);
@@ -137,7 +137,7 @@ TEST(ExactSearch, AFilterLeavesAsManyHitsAsMatch) {
   const std::atomic<bool> cancel{false};
   for (const uint64_t limit : {1u, 20u, 142u, 5000u}) {
     const std::vector<float> query = test::EmbeddingOf(limit + 5000, 5);
-    const auto hits = SearchExact(*store, {query, limit, std::nullopt, &filter}, cancel);
+    const auto hits = Search(*store, {query, limit, std::nullopt, &filter}, cancel);
     ASSERT_OK(hits);
     const auto expected = NaiveSearch(matching, store->metric(), query, limit, std::nullopt);
     ASSERT_EQ(hits->size(), expected.size());

@@ -1,0 +1,39 @@
+// Scores of embeddings against one query in single precision, each with the bound of its error.
+//
+// Where single precision could overflow, or lose small numbers altogether, the score is computed in double precision:
+// slower and right.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "core/format/layout.h"
+#include "core/kernels/kernels.h"
+#include "core/search/candidates.h"
+
+namespace thermocline::search {
+
+class RowScorer {
+ public:
+  /// `query` outlives this.
+  RowScorer(format::Metric metric, std::span<const float> query);
+
+  /// Most rows of one call.
+  static constexpr size_t kRowsMax = 64;
+  /// Of `count` consecutive embeddings.
+  void Score(const float* rows, size_t count, ScannedScore* scores) const;
+
+ private:
+  ScannedScore Exactly(const float* row) const;
+
+  const kernels::Kernels& kernels_;
+  format::Metric metric_;
+  std::span<const float> query_;
+  std::vector<float> unit_;  // cosine: the query at length 1
+  double length_;            // of the query
+  bool representable_;       // its squares are, in single precision
+  double error_;             // of a sum of products, in relation to the sum of their sizes
+};
+
+}  // namespace thermocline::search
