@@ -32,6 +32,13 @@ inline constexpr size_t kPrefixWordsMax = 8;
 /// B in the upper half of the word, E in the lower).
 constexpr size_t PrefixGroupBytes(size_t words) { return (words + 2) * kSketchGroup * 4; }
 
+/// Sums over the elements of a residual.
+struct ResidualSums {
+  float sizes;    // of their absolute values
+  float squares;  // of their squares
+  float along;    // of their products with the centre's elements
+};
+
 struct Kernels {
   const char* name;
   /// Of each row: its dot product with the query, and the sum of its squares. Rows lie `stride` floats apart.
@@ -42,10 +49,15 @@ struct Kernels {
                         float* distances);
   /// Unscaled Hadamard transform in place; `length` a power of two of at least 64.
   void (*hadamard)(float* values, size_t length);
+  /// The residual of `words` x 32 values: a bit is set where value - centre is not negative.
+  ResidualSums (*encode_signs)(const float* values, const float* centre, size_t words, uint32_t* code);
   /// Upper bounds of `groups` groups of slots, kSketchGroup each.
   void (*scan_prefixes)(const PrefixQuery& query, const char* groups, size_t group_count, float* upper);
   /// Sum over the bits of `words` words: +query where the bit is set, -query where not.
   float (*sum_signs)(const float* query, const uint32_t* code, size_t words);
+  /// Writes the places of the values that are at least `least`, ascending; returns their number. `count` a multiple of
+  /// kSketchGroup, `places` has room for `count`.
+  size_t (*select_at_least)(const float* values, size_t count, float least, uint32_t* places);
 };
 
 /// The fastest set that this machine runs.

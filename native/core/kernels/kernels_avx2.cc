@@ -115,6 +115,27 @@ THERMOCLINE_AVX2 void Hadamard(float* values, size_t length) {
   }
 }
 
+THERMOCLINE_AVX2 ResidualSums EncodeSigns(const float* values, const float* centre, size_t words, uint32_t* code) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  __m256 sizes = _mm256_setzero_ps();
+  __m256 squares = _mm256_setzero_ps();
+  __m256 along = _mm256_setzero_ps();
+  for (size_t word = 0; word < words; ++word) {
+    uint32_t bits = 0;
+    for (size_t j = 0; j < 4; ++j) {
+      const __m256 c = _mm256_loadu_ps(centre + word * 32 + 8 * j);
+      const __m256 residual = _mm256_sub_ps(_mm256_loadu_ps(values + word * 32 + 8 * j), c);
+      const int set = _mm256_movemask_ps(_mm256_cmp_ps(residual, _mm256_setzero_ps(), _CMP_GE_OQ));
+      bits |= static_cast<uint32_t>(set) << (8 * j);
+      sizes = _mm256_add_ps(sizes, _mm256_andnot_ps(sign, residual));
+      squares = _mm256_fmadd_ps(residual, residual, squares);
+      along = _mm256_fmadd_ps(residual, c, along);
+    }
+    code[word] = bits;
+  }
+  return {Sum(sizes), Sum(squares), Sum(along)};
+}
+
 THERMOCLINE_AVX2 inline __m256 Bound(const PrefixQuery& query, __m256i sums, const char* terms) {
   const __m256 a = _mm256_loadu_ps(reinterpret_cast<const float*>(terms));
   const __m256i be = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(terms + kSketchGroup * 4));
@@ -202,9 +223,21 @@ THERMOCLINE_AVX2 float SumSigns(const float* query, const uint32_t* code, size_t
   return Sum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
 }
 
+THERMOCLINE_AVX2 size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* places) {
+  const __m256 bound = _mm256_set1_ps(least);
+  size_t selected = 0;
+  for (size_t i = 0; i < count; i += 8) {
+    auto set = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(values + i), bound, _CMP_GE_OQ)));
+    for (; set != 0; set &= set - 1)
+      places[selected++] = static_cast<uint32_t>(i) + static_cast<uint32_t>(__builtin_ctz(set));
+  }
+  return selected;
+}
+
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", DotRows, DistanceRows, Hadamard, ScanPrefixes, SumSigns};
+const Kernels kAvx2Kernels = {"avx2",      DotRows,      DistanceRows, Hadamard,
+                              EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
 
 }  // namespace thermocline::kernels
 

@@ -144,6 +144,25 @@ THERMOCLINE_AVX512 void Hadamard(float* values, size_t length) {
   }
 }
 
+THERMOCLINE_AVX512 ResidualSums EncodeSigns(const float* values, const float* centre, size_t words, uint32_t* code) {
+  __m512 sizes = _mm512_setzero_ps();
+  __m512 squares = _mm512_setzero_ps();
+  __m512 along = _mm512_setzero_ps();
+  for (size_t word = 0; word < words; ++word) {
+    uint32_t bits = 0;
+    for (size_t j = 0; j < 2; ++j) {
+      const __m512 c = _mm512_loadu_ps(centre + word * 32 + 16 * j);
+      const __m512 residual = _mm512_sub_ps(_mm512_loadu_ps(values + word * 32 + 16 * j), c);
+      bits |= static_cast<uint32_t>(_mm512_cmp_ps_mask(residual, _mm512_setzero_ps(), _CMP_GE_OQ)) << (16 * j);
+      sizes = _mm512_add_ps(sizes, _mm512_abs_ps(residual));
+      squares = _mm512_fmadd_ps(residual, residual, squares);
+      along = _mm512_fmadd_ps(residual, c, along);
+    }
+    code[word] = bits;
+  }
+  return {_mm512_reduce_add_ps(sizes), _mm512_reduce_add_ps(squares), _mm512_reduce_add_ps(along)};
+}
+
 THERMOCLINE_AVX512 inline __m512 Bound(const PrefixQuery& query, __m512i sums, const char* terms) {
   const __m512 a = _mm512_loadu_ps(terms);
   const __m512i be = _mm512_loadu_si512(terms + kSketchGroup * 4);
@@ -224,10 +243,27 @@ THERMOCLINE_AVX512 float SumSigns(const float* query, const uint32_t* code, size
   return _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]));
 }
 
+THERMOCLINE_AVX512 size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* places) {
+  const __m512 bound = _mm512_set1_ps(least);
+  __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  size_t selected = 0;
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 set = _mm512_cmp_ps_mask(_mm512_loadu_ps(values + i), bound, _CMP_GE_OQ);
+    if (set != 0) {
+      _mm512_mask_compressstoreu_epi32(places + selected, set, lanes);
+      selected += static_cast<size_t>(__builtin_popcount(set));
+    }
+    lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(16));
+  }
+  return selected;
+}
+
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", DotRows, DistanceRows, Hadamard, ScanPrefixes, SumSigns};
-const Kernels kAvx512VbmiKernels = {"avx512vbmi", DotRows, DistanceRows, Hadamard, ScanPrefixesVbmi, SumSigns};
+const Kernels kAvx512Kernels = {"avx512",    DotRows,      DistanceRows, Hadamard,
+                                EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
+const Kernels kAvx512VbmiKernels = {"avx512vbmi", DotRows,          DistanceRows, Hadamard,
+                                    EncodeSigns,  ScanPrefixesVbmi, SumSigns,     SelectAtLeast};
 
 }  // namespace thermocline::kernels
 

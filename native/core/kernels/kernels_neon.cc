@@ -84,6 +84,26 @@ void Hadamard(float* values, size_t length) {
   }
 }
 
+ResidualSums EncodeSigns(const float* values, const float* centre, size_t words, uint32_t* code) {
+  const uint32x4_t lane_bits = {1, 2, 4, 8};
+  float32x4_t sizes = vdupq_n_f32(0);
+  float32x4_t squares = vdupq_n_f32(0);
+  float32x4_t along = vdupq_n_f32(0);
+  for (size_t word = 0; word < words; ++word) {
+    uint32_t bits = 0;
+    for (size_t j = 0; j < 8; ++j) {
+      const float32x4_t c = vld1q_f32(centre + word * 32 + 4 * j);
+      const float32x4_t residual = vsubq_f32(vld1q_f32(values + word * 32 + 4 * j), c);
+      bits |= vaddvq_u32(vandq_u32(vcgezq_f32(residual), lane_bits)) << (4 * j);
+      sizes = vaddq_f32(sizes, vabsq_f32(residual));
+      squares = vfmaq_f32(squares, residual, residual);
+      along = vfmaq_f32(along, residual, c);
+    }
+    code[word] = bits;
+  }
+  return {vaddvq_f32(sizes), vaddvq_f32(squares), vaddvq_f32(along)};
+}
+
 inline float32x4_t Bound(const PrefixQuery& query, uint32x4_t sums, const char* terms) {
   const float32x4_t a = vld1q_f32(reinterpret_cast<const float*>(terms));
   const uint32x4_t be = vld1q_u32(reinterpret_cast<const uint32_t*>(terms + kSketchGroup * 4));
@@ -135,9 +155,22 @@ float SumSigns(const float* query, const uint32_t* code, size_t words) {
   return vaddvq_f32(vaddq_f32(sums[0], sums[1]));
 }
 
+size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* places) {
+  const float32x4_t bound = vdupq_n_f32(least);
+  size_t selected = 0;
+  for (size_t i = 0; i < count; i += 4) {
+    if (vmaxvq_u32(vcgeq_f32(vld1q_f32(values + i), bound)) == 0) continue;
+    for (size_t j = i; j < i + 4; ++j) {
+      if (values[j] >= least) places[selected++] = static_cast<uint32_t>(j);
+    }
+  }
+  return selected;
+}
+
 }  // namespace
 
-const Kernels kNeonKernels = {"neon", DotRows, DistanceRows, Hadamard, ScanPrefixes, SumSigns};
+const Kernels kNeonKernels = {"neon",      DotRows,      DistanceRows, Hadamard,
+                              EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
 
 }  // namespace thermocline::kernels
 

@@ -47,6 +47,22 @@ void Hadamard(float* values, size_t length) {
   }
 }
 
+ResidualSums EncodeSigns(const float* values, const float* centre, size_t words, uint32_t* code) {
+  double sizes = 0;
+  double squares = 0;
+  double along = 0;
+  for (size_t word = 0; word < words; ++word) code[word] = 0;
+  for (size_t i = 0; i < words * 32; ++i) {
+    const float residual = values[i] - centre[i];
+    const auto wide = static_cast<double>(residual);
+    if (residual >= 0) code[i / 32] |= 1u << (i % 32);
+    sizes += residual >= 0 ? wide : -wide;
+    squares += wide * wide;
+    along += wide * static_cast<double>(centre[i]);
+  }
+  return {static_cast<float>(sizes), static_cast<float>(squares), static_cast<float>(along)};
+}
+
 uint32_t WordAt(const char* bytes, size_t word) {
   uint32_t value;
   std::memcpy(&value, bytes + word * 4, sizeof value);
@@ -91,8 +107,18 @@ float SumSigns(const float* query, const uint32_t* code, size_t words) {
   return static_cast<float>(sum);
 }
 
+size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* places) {
+  size_t selected = 0;
+  for (size_t i = 0; i < count; ++i) {
+    places[selected] = static_cast<uint32_t>(i);
+    selected += values[i] >= least ? 1 : 0;
+  }
+  return selected;
+}
+
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", DotRows, DistanceRows, Hadamard, ScanPrefixes, SumSigns};
+const Kernels kScalarKernels = {"scalar",    DotRows,      DistanceRows, Hadamard,
+                                EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
 
 }  // namespace thermocline::kernels

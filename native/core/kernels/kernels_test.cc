@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -134,6 +135,46 @@ TEST(Kernels, SumsOfSignsAgreeForEveryLength) {
       const float sum = kernels.sum_signs(query.data() + 1, code.data(), words);
       const float twin = kScalarKernels.sum_signs(query.data() + 1, code.data(), words);
       EXPECT_NEAR(sum, twin, SumError(words * 32) * static_cast<double>(words * 32));
+    }
+  });
+}
+
+TEST(Kernels, CodesAndSumsOfResidualsAgreeForEveryLength) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t words = 2; words <= 128; words += 2) {
+      const size_t count = words * 32;
+      std::vector<float> values = RandomFloats(random, count + 1);
+      std::vector<float> centre = RandomFloats(random, count + 1);
+      for (size_t i = 0; i < count; i += 5) values[i] = centre[i];  // no sign of their own
+      std::vector<uint32_t> code(words);
+      std::vector<uint32_t> twin_code(words);
+      const ResidualSums sums = kernels.encode_signs(values.data() + 1, centre.data() + 1, words, code.data());
+      const ResidualSums twin =
+          kScalarKernels.encode_signs(values.data() + 1, centre.data() + 1, words, twin_code.data());
+      EXPECT_TRUE(code == twin_code);
+      const double error = SumError(count);
+      EXPECT_NEAR(sums.sizes, twin.sizes, error * twin.sizes);
+      EXPECT_NEAR(sums.squares, twin.squares, error * twin.squares);
+      EXPECT_NEAR(sums.along, twin.along, error * 4 * static_cast<double>(count));
+    }
+  });
+}
+
+TEST(Kernels, SelectionsAgree) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t count = 0; count <= 256; count += kSketchGroup) {
+      std::vector<float> values = RandomFloats(random, count + 1);
+      if (count > 0) values[count / 2] = -std::numeric_limits<float>::infinity();
+      if (count > 0) values[count / 3] = std::numeric_limits<float>::infinity();
+      for (const float least : {-2.0f, -0.5f, 0.0f, 0.9f, 2.0f, -std::numeric_limits<float>::infinity()}) {
+        std::vector<uint32_t> places(count + 1, 7);
+        std::vector<uint32_t> twin(count + 1, 7);
+        const size_t selected = kernels.select_at_least(values.data() + 1, count, least, places.data());
+        ASSERT_EQ(selected, kScalarKernels.select_at_least(values.data() + 1, count, least, twin.data()));
+        for (size_t i = 0; i < selected; ++i) EXPECT_EQ(places[i], twin[i]);
+      }
     }
   });
 }
