@@ -16,7 +16,8 @@ uint32_t CrcOfRest(const Header& header) {
 
 }  // namespace
 
-BlocksHeader MakeBlocksHeader(const StoreId& store_id, SegmentNumber segment, uint32_t slots, uint32_t dimensions) {
+BlocksHeader MakeBlocksHeader(const StoreId& store_id, SegmentNumber segment, uint32_t slots, uint32_t dimensions,
+                              SketchKind sketch_kind) {
   BlocksHeader header{};
   const auto rounded = static_cast<uint32_t>(RoundUp(slots, 64));
   header.magic = kBlocksMagic;
@@ -25,7 +26,7 @@ BlocksHeader MakeBlocksHeader(const StoreId& store_id, SegmentNumber segment, ui
   header.segment = Raw(segment);
   header.slots = rounded;
   header.dimensions = dimensions;
-  header.sketch_kind = static_cast<uint32_t>(SketchKind::kNone);
+  header.sketch_kind = static_cast<uint32_t>(sketch_kind);
   uint64_t at = kHeaderBytes;
   const auto column = [&at, rounded](uint64_t stride) {
     const uint64_t offset = at;
@@ -38,6 +39,16 @@ BlocksHeader MakeBlocksHeader(const StoreId& store_id, SegmentNumber segment, ui
   header.created_at_offset = column(8);
   header.confidence_offset = column(8);
   header.statistics_offset = column(sizeof(Statistics));
+  if (sketch_kind == SketchKind::kRabitq1) {
+    const uint64_t bits = SketchBits(dimensions);
+    const uint64_t prefix_bits = SketchPrefixBits(dimensions);
+    header.centre_offset = at;
+    at += bits * sizeof(float);
+    header.sketch_stride = prefix_bits / 8 + 8;
+    header.sketch_offset = column(header.sketch_stride);
+    header.sketch_rows_stride = (bits - prefix_bits) / 8 + sizeof(SketchRowTerms);
+    header.sketch_rows_offset = column(header.sketch_rows_stride);
+  }
   at = RoundUp(at, kSectionBytes);
   header.embedding_stride = uint64_t{dimensions} * sizeof(float);
   header.embedding_offset = column(header.embedding_stride);
@@ -51,11 +62,12 @@ std::optional<BlocksHeader> DecodeBlocksHeader(std::span<const char> bytes) {
   if (bytes.size() < sizeof header) return std::nullopt;
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.slots == 0 || header.slots > kWriteOperationsMax + 64 || header.dimensions == 0 ||
-      header.dimensions > kDimensionsMax) {
+      header.dimensions > kDimensionsMax || header.sketch_kind > static_cast<uint32_t>(SketchKind::kRabitq1)) {
     return std::nullopt;
   }
   const BlocksHeader expected =
-      MakeBlocksHeader(header.store_id, static_cast<SegmentNumber>(header.segment), header.slots, header.dimensions);
+      MakeBlocksHeader(header.store_id, static_cast<SegmentNumber>(header.segment), header.slots, header.dimensions,
+                       static_cast<SketchKind>(header.sketch_kind));
   if (std::memcmp(&expected, &header, sizeof header) != 0) return std::nullopt;
   return header;
 }

@@ -10,9 +10,11 @@
 namespace thermocline::format {
 
 /// The layout of a new segment. `slots` is rounded up to a multiple of 64, so that columns start on cache lines.
-BlocksHeader MakeBlocksHeader(const StoreId& store_id, SegmentNumber segment, uint32_t slots, uint32_t dimensions);
+BlocksHeader MakeBlocksHeader(const StoreId& store_id, SegmentNumber segment, uint32_t slots, uint32_t dimensions,
+                              SketchKind sketch_kind);
 
-/// The header, if its CRC holds and it is the very layout this version makes for its slots and dimensions: columns
+/// The header, if its CRC holds and it is the very layout this version makes for its slots, dimensions
+/// and kind of sketch: columns
 /// are never looked for where a file says, only where both agree.
 std::optional<BlocksHeader> DecodeBlocksHeader(std::span<const char> bytes);
 

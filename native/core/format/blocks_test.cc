@@ -37,8 +37,8 @@ bool LogAccepted(const std::string& bytes) { return DecodeLogHeader(ExactCopy(by
 
 TEST(BlocksHeader, PlacesColumnsWithoutOverlapAndAligned) {
   for (const uint32_t slots : {1u, 64u, 65u, 256u, 16384u, kWriteOperationsMax}) {
-    for (const uint32_t dimensions : {1u, 3u, 384u, 1536u, kDimensionsMax}) {
-      const BlocksHeader header = MakeBlocksHeader(kStoreId, kSegment, slots, dimensions);
+    for (const uint32_t dimensions : {1u, 3u, 65u, 384u, 1536u, kDimensionsMax}) {
+      const BlocksHeader header = MakeBlocksHeader(kStoreId, kSegment, slots, dimensions, SketchKind::kNone);
       const uint64_t count = header.slots;
       EXPECT_GE(count, slots);
       EXPECT_LT(count, slots + 64u);
@@ -64,8 +64,29 @@ TEST(BlocksHeader, PlacesColumnsWithoutOverlapAndAligned) {
   }
 }
 
+TEST(BlocksHeader, PlacesSketchesBehindTheStatisticsAndWithinTheirShare) {
+  for (const uint32_t slots : {64u, 256u, 16384u, kWriteOperationsMax}) {
+    for (const uint32_t dimensions : {1u, 3u, 64u, 65u, 384u, 1000u, 1536u, kDimensionsMax}) {
+      const BlocksHeader header = MakeBlocksHeader(kStoreId, kSegment, slots, dimensions, SketchKind::kRabitq1);
+      const uint64_t count = header.slots;
+      EXPECT_EQ(header.centre_offset, header.statistics_offset + sizeof(Statistics) * count);
+      EXPECT_EQ(header.sketch_offset, header.centre_offset + 4 * SketchBits(dimensions));
+      EXPECT_EQ(header.sketch_rows_offset, header.sketch_offset + header.sketch_stride * count);
+      EXPECT_GE(header.embedding_offset, header.sketch_rows_offset + header.sketch_rows_stride * count);
+      for (const uint64_t offset : {header.centre_offset, header.sketch_offset, header.sketch_rows_offset}) {
+        EXPECT_EQ(offset % 64, 0u);
+      }
+      // Code bits and four correction terms of 16 bytes together.
+      EXPECT_EQ(header.sketch_stride + header.sketch_rows_stride, SketchBits(dimensions) / 8 + 16u);
+      EXPECT_GE(SketchBits(dimensions), dimensions);
+      EXPECT_EQ(SketchPrefixBits(dimensions) % 32, 0u);
+      EXPECT_TRUE(BlocksAccepted(BytesOf(header)));
+    }
+  }
+}
+
 TEST(BlocksHeader, RefusesEveryFlippedBit) {
-  const std::string bytes = BytesOf(MakeBlocksHeader(kStoreId, kSegment, 256, 384));
+  const std::string bytes = BytesOf(MakeBlocksHeader(kStoreId, kSegment, 256, 384, SketchKind::kRabitq1));
   for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     std::string flipped = bytes;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
@@ -74,12 +95,12 @@ TEST(BlocksHeader, RefusesEveryFlippedBit) {
 }
 
 TEST(BlocksHeader, RefusesEveryTruncation) {
-  const std::string bytes = BytesOf(MakeBlocksHeader(kStoreId, kSegment, 256, 384));
+  const std::string bytes = BytesOf(MakeBlocksHeader(kStoreId, kSegment, 256, 384, SketchKind::kRabitq1));
   for (size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(BlocksAccepted(bytes.substr(0, size)));
 }
 
 TEST(BlocksHeader, IsOnlyAcceptedAsTheLayoutThatItsSlotsAndDimensionsMake) {
-  const BlocksHeader header = MakeBlocksHeader(kStoreId, kSegment, 256, 384);
+  const BlocksHeader header = MakeBlocksHeader(kStoreId, kSegment, 256, 384, SketchKind::kRabitq1);
   EXPECT_TRUE(BlocksAccepted(Forge(header, [](BlocksHeader&) {})));
   // Each word from the slots on, moved by one step either way behind a right CRC.
   for (size_t at = offsetof(BlocksHeader, slots); at < sizeof header; at += 4) {
@@ -96,6 +117,7 @@ TEST(BlocksHeader, IsOnlyAcceptedAsTheLayoutThatItsSlotsAndDimensionsMake) {
   EXPECT_FALSE(BlocksAccepted(Forge(header, [](BlocksHeader& changed) { changed.magic = kLogMagic; })));
   EXPECT_FALSE(BlocksAccepted(Forge(header, [](BlocksHeader& changed) { changed.slots = 0; })));
   EXPECT_FALSE(BlocksAccepted(Forge(header, [](BlocksHeader& changed) { changed.dimensions = 0; })));
+  EXPECT_FALSE(BlocksAccepted(Forge(header, [](BlocksHeader& changed) { changed.sketch_kind = 2; })));
 }
 
 TEST(LogHeader, ComesBackAsItWasMade) {

@@ -183,7 +183,7 @@ static_assert(sizeof(ImageHeader) == 64);
 
 // <n>.blocks ---------------------------------------------------------------------------------------------------------
 
-enum class SketchKind : uint32_t { kNone = 0 };
+enum class SketchKind : uint32_t { kNone = 0, kRabitq1 = 1 };
 
 struct BlocksHeader {
   uint64_t magic;
@@ -200,15 +200,35 @@ struct BlocksHeader {
   uint64_t created_at_offset;  // f64 per slot
   uint64_t confidence_offset;  // f64 per slot
   uint64_t statistics_offset;  // Statistics per slot
-  uint64_t centre_offset;      // f32 per dimension; 0: none
-  uint64_t sketch_offset;      // 0: none
-  uint64_t sketch_stride;
-  uint64_t embedding_offset;  // f32 per dimension and slot
+  uint64_t centre_offset;      // f32 per code bit, rotated; 0: none
+  uint64_t sketch_offset;      // groups of kSketchGroupSlots prefixes; 0: none
+  uint64_t sketch_stride;      // of a group, per slot
+  uint64_t embedding_offset;   // f32 per dimension and slot
   uint64_t embedding_stride;
-  uint64_t file_bytes;  // when every slot is backed
-  uint8_t reserved[48];
+  uint64_t file_bytes;          // when every slot is backed
+  uint64_t sketch_rows_offset;  // the rest of each sketch; 0: none
+  uint64_t sketch_rows_stride;
+  uint8_t reserved[32];
 };
-static_assert(sizeof(BlocksHeader) == 192);
+static_assert(sizeof(BlocksHeader) == 192 && offsetof(BlocksHeader, sketch_rows_offset) == 144);
+
+/// Slots whose sketch prefixes lie interleaved.
+inline constexpr uint32_t kSketchGroupSlots = 16;
+/// Bits of a code: at least 64, so that a confidence bound means something in few dimensions too.
+constexpr uint32_t SketchBits(uint32_t dimensions) { return dimensions <= 64 ? 64 : (dimensions + 63) / 64 * 64; }
+/// Bits of its prefix, which every search reads; the rest is read of what may be a hit by its prefix.
+constexpr uint32_t SketchPrefixBits(uint32_t dimensions) {
+  const uint32_t bits = SketchBits(dimensions);
+  const uint32_t wanted = bits <= 384 ? 128 : bits <= 1024 ? 192 : 256;
+  return bits < wanted ? bits : wanted;
+}
+
+/// What follows the rest of the code in a sketch's row.
+struct SketchRowTerms {
+  float scale;
+  float spread;
+};
+static_assert(sizeof(SketchRowTerms) == 8);
 
 struct Statistics {
   double activation;

@@ -47,8 +47,8 @@ struct Kernels {
   /// Of each row: its squared distance to the query.
   void (*distance_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
                         float* distances);
-  /// Unscaled Hadamard transform in place; `length` a power of two of at least 64.
-  void (*hadamard)(float* values, size_t length);
+  /// Unscaled Hadamard transform, in place, of the values times `signs`; `length` a power of two of at least 64.
+  void (*hadamard)(float* values, const float* signs, size_t length);
   /// The residual of `words` x 32 values: a bit is set where value - centre is not negative.
   ResidualSums (*encode_signs)(const float* values, const float* centre, size_t words, uint32_t* code);
   /// Upper bounds of `groups` groups of slots, kSketchGroup each.

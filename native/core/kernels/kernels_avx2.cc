@@ -88,11 +88,14 @@ THERMOCLINE_AVX2 inline __m256 HadamardWithin(__m256 v) {
   return _mm256_add_ps(_mm256_xor_ps(v, odd4), _mm256_permute2f128_ps(v, v, 1));
 }
 
-THERMOCLINE_AVX2 void Hadamard(float* values, size_t length) {
+THERMOCLINE_AVX2 void Hadamard(float* values, const float* signs, size_t length) {
   // Three stages within a register and three between eight of them at once: 64 values each time.
   for (size_t block = 0; block < length; block += 64) {
     __m256 v[8];
-    for (size_t j = 0; j < 8; ++j) v[j] = HadamardWithin(_mm256_loadu_ps(values + block + 8 * j));
+    for (size_t j = 0; j < 8; ++j) {
+      const size_t at = block + 8 * j;
+      v[j] = HadamardWithin(_mm256_mul_ps(_mm256_loadu_ps(values + at), _mm256_loadu_ps(signs + at)));
+    }
     for (size_t half = 1; half < 8; half *= 2) {
       for (size_t j = 0; j < 8; ++j) {
         if ((j & half) != 0) continue;

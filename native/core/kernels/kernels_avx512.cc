@@ -108,9 +108,11 @@ THERMOCLINE_AVX512 inline __m512 HadamardWithin(__m512 v) {
 
 /// Stages between `registers` registers that hold consecutive sixteens.
 template <size_t registers>
-THERMOCLINE_AVX512 inline void HadamardBlock(float* values) {
+THERMOCLINE_AVX512 inline void HadamardBlock(float* values, const float* signs) {
   __m512 v[registers];
-  for (size_t j = 0; j < registers; ++j) v[j] = HadamardWithin(_mm512_loadu_ps(values + 16 * j));
+  for (size_t j = 0; j < registers; ++j) {
+    v[j] = HadamardWithin(_mm512_mul_ps(_mm512_loadu_ps(values + 16 * j), _mm512_loadu_ps(signs + 16 * j)));
+  }
 #pragma GCC unroll 8
   for (size_t half = 1; half < registers; half *= 2) {
 #pragma GCC unroll 16
@@ -124,13 +126,13 @@ THERMOCLINE_AVX512 inline void HadamardBlock(float* values) {
   for (size_t j = 0; j < registers; ++j) _mm512_storeu_ps(values + 16 * j, v[j]);
 }
 
-THERMOCLINE_AVX512 void Hadamard(float* values, size_t length) {
+THERMOCLINE_AVX512 void Hadamard(float* values, const float* signs, size_t length) {
   size_t half = 64;
   if (length >= 256) {
-    for (size_t block = 0; block < length; block += 256) HadamardBlock<16>(values + block);
+    for (size_t block = 0; block < length; block += 256) HadamardBlock<16>(values + block, signs + block);
     half = 256;
   } else {
-    for (size_t block = 0; block < length; block += 64) HadamardBlock<4>(values + block);
+    for (size_t block = 0; block < length; block += 64) HadamardBlock<4>(values + block, signs + block);
   }
   for (; half < length; half *= 2) {
     for (size_t block = 0; block < length; block += 2 * half) {

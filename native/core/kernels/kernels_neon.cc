@@ -60,13 +60,14 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
   }
 }
 
-void Hadamard(float* values, size_t length) {
+void Hadamard(float* values, const float* signs, size_t length) {
   for (size_t i = 0; i < length; i += 4) {
     float* v = values + i;
-    const float a = v[0] + v[1];
-    const float b = v[0] - v[1];
-    const float c = v[2] + v[3];
-    const float e = v[2] - v[3];
+    const float* s = signs + i;
+    const float a = v[0] * s[0] + v[1] * s[1];
+    const float b = v[0] * s[0] - v[1] * s[1];
+    const float c = v[2] * s[2] + v[3] * s[3];
+    const float e = v[2] * s[2] - v[3] * s[3];
     v[0] = a + c;
     v[1] = b + e;
     v[2] = a - c;

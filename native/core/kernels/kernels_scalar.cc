@@ -35,7 +35,8 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
   }
 }
 
-void Hadamard(float* values, size_t length) {
+void Hadamard(float* values, const float* signs, size_t length) {
+  for (size_t i = 0; i < length; ++i) values[i] *= signs[i];
   for (size_t half = 1; half < length; half *= 2) {
     for (size_t block = 0; block < length; block += 2 * half) {
       for (size_t i = block; i < block + half; ++i) {

@@ -80,14 +80,18 @@ TEST(Kernels, HadamardAgreesAndIsItsOwnInverse) {
   ForEachSet([&](const Kernels& kernels) {
     for (size_t length = 64; length <= 4096; length *= 2) {
       const std::vector<float> before = RandomFloats(random, length + 3);
+      std::vector<float> signs(length + 1);
+      for (float& sign : signs) sign = random.Below(2) == 0 ? 1.0f : -1.0f;
+      const std::vector<float> ones(length, 1.0f);
       std::vector<float> values = before;
       std::vector<float> twin = before;
-      kernels.hadamard(values.data() + 3, length);
-      kScalarKernels.hadamard(twin.data() + 3, length);
+      kernels.hadamard(values.data() + 3, signs.data() + 1, length);
+      kScalarKernels.hadamard(twin.data() + 3, signs.data() + 1, length);
       for (size_t i = 0; i < length + 3; ++i) EXPECT_NEAR(values[i], twin[i], 1e-6f * static_cast<float>(length));
-      kernels.hadamard(values.data() + 3, length);
-      for (size_t i = 3; i < length + 3; ++i) {
-        EXPECT_NEAR(values[i] / static_cast<float>(length), before[i], 1e-6f * std::sqrt(static_cast<float>(length)));
+      kernels.hadamard(values.data() + 3, ones.data(), length);
+      for (size_t i = 0; i < length; ++i) {
+        EXPECT_NEAR(values[i + 3] / static_cast<float>(length), before[i + 3] * signs[i + 1],
+                    1e-6f * std::sqrt(static_cast<float>(length)));
       }
     }
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -10,15 +11,21 @@
 #include "core/search/exact.h"
 #include "core/search/pool.h"
 #include "core/search/row_scorer.h"
+#include "core/search/sketch_scan.h"
 
 namespace thermocline::search {
 namespace {
 
 // Embeddings between two looks at the cancel flag: a quarter of a millisecond, and enough to share out.
 constexpr uint64_t kExactChunkBytes = 2 * 1024 * 1024;
+// As many slots as the largest segment of usual size has: tens of microseconds.
+constexpr uint32_t kSketchChunkSlots = 16384;
 // Another thread is woken only for so many bytes more: below that, waking costs what it saves.
 constexpr uint64_t kBytesPerThreadMin = 4 * 1024 * 1024;
 constexpr uint32_t kThreadsDefaultMax = 4;
+// Below so many slots, and when hits are asked for that are not few among them, sketches save nothing.
+constexpr uint64_t kSketchSlotsMin = 4096;
+constexpr uint64_t kSketchSlotsPerHitMin = 16;
 
 Status CheckQuery(const store::Store& store, std::span<const float> query) {
   if (query.size() != store.dimensions()) return Status::Error(ErrorCode::kDimension).set_value(store.dimensions());
@@ -31,100 +38,152 @@ Status CheckQuery(const store::Store& store, std::span<const float> query) {
   return Status::Ok();
 }
 
-/// One query on one snapshot.
-class QueryJob final : public PoolJob {
- public:
-  QueryJob(const store::Store& store, const store::Snapshot& snapshot, const SearchRequest& request,
-           const std::atomic<bool>& cancel)
-      : store_(store),
-        snapshot_(snapshot),
-        request_(request),
-        cancel_(cancel),
-        scorer_(store.metric(), request.query),
-        cut_(request.score_min.value_or(-HUGE_VAL)) {}
+/// What all threads share of one query.
+struct Query {
+  Query(const store::Store& store, const SearchRequest& options, std::span<const float> vector)
+      : request(options), scorer(store.metric(), vector), cut(options.score_min.value_or(-HUGE_VAL)) {
+    request.query = vector;
+  }
+  SearchRequest request;
+  RowScorer scorer;
+  Cut cut;
+  std::vector<Candidate> candidates;  // of all threads, under the job's mutex
+};
 
-  Result<std::vector<SearchHit>> Run();
+struct Piece {
+  Chunk chunk;
+  bool by_sketches;
+};
+
+/// Some queries on one snapshot. Pieces of the store are the outer loop: what was read for one query is at hand for
+/// the next.
+class SearchJob final : public PoolJob {
+ public:
+  SearchJob(const store::Store& store, const store::Snapshot& snapshot, const SearchRequest& options,
+            std::span<const std::span<const float>> queries, const std::atomic<bool>& cancel)
+      : store_(store), snapshot_(snapshot), options_(options), cancel_(cancel) {
+    for (const std::span<const float> query : queries) {
+      queries_.push_back(std::make_unique<Query>(store, options, query));
+    }
+  }
+
+  Result<std::vector<std::vector<SearchHit>>> Run();
   void Work() override;
 
  private:
-  void MakeChunks();
+  struct Scan;
+
+  void MakePieces();
+  Status ScanPiece(const Piece& piece, Query& query, Scan& scan) const;
   void Fail(const Status& status);
-  std::vector<SearchHit> BestOf(std::vector<Candidate> candidates) const;
+  std::vector<SearchHit> BestOf(const Query& query) const;
 
   const store::Store& store_;
   const store::Snapshot& snapshot_;
-  const SearchRequest& request_;
+  const SearchRequest& options_;
   const std::atomic<bool>& cancel_;
-  RowScorer scorer_;
-  Cut cut_;
-  std::vector<Chunk> chunks_;
+  double confidence_ = 0;
+  std::vector<std::unique_ptr<Query>> queries_;
+  std::vector<Piece> pieces_;
   uint64_t bytes_ = 0;
-  std::atomic<size_t> next_chunk_{0};
+  std::atomic<size_t> next_piece_{0};
   std::mutex mutex_;
-  Status status_;                      // under the mutex
-  std::vector<Candidate> candidates_;  // of all threads, under the mutex
+  Status status_;  // under the mutex
 };
 
-void QueryJob::MakeChunks() {
+/// What one thread holds of one query.
+struct SearchJob::Scan {
+  Scan(Query& query) : top(query.request.limit, query.cut) {}
+  TopCandidates top;
+  std::unique_ptr<SketchScanner> sketches;  // made when there is a piece for it
+};
+
+void SearchJob::MakePieces() {
+  uint64_t slots = 0;
+  for (const store::Snapshot::Part& part : snapshot_.parts) slots += part.slots;
+  const bool use_sketches = !options_.exact && options_.recall < 1 && slots >= kSketchSlotsMin &&
+                            options_.limit < slots / kSketchSlotsPerHitMin;
+  if (use_sketches) confidence_ = kernels::ConfidenceOf(options_.recall);
   const uint64_t row_bytes = uint64_t{store_.dimensions()} * sizeof(float);
-  const auto slots = static_cast<uint32_t>(std::clamp<uint64_t>(kExactChunkBytes / row_bytes, 64, 16384));
   // The newest segments first: they are the largest, so a good cut is found early.
   for (size_t i = snapshot_.parts.size(); i-- > 0;) {
     const store::Snapshot::Part& part = snapshot_.parts[i];
-    for (uint32_t first = 0; first < part.slots; first += slots) {
-      chunks_.push_back({part.segment, first, std::min(part.slots, first + slots)});
+    const bool by_sketches = use_sketches && part.segment->has_sketches();
+    const uint32_t step =
+        by_sketches ? kSketchChunkSlots
+                    : static_cast<uint32_t>(std::clamp<uint64_t>(kExactChunkBytes / row_bytes, 64, kSketchChunkSlots));
+    for (uint32_t first = 0; first < part.slots; first += step) {
+      pieces_.push_back({{part.segment, first, std::min(part.slots, first + step)}, by_sketches});
     }
-    bytes_ += part.slots * row_bytes;
+    bytes_ += part.slots * (by_sketches ? part.segment->layout().sketch_stride : row_bytes) * queries_.size();
   }
 }
 
-void QueryJob::Fail(const Status& status) {
+void SearchJob::Fail(const Status& status) {
   const std::lock_guard<std::mutex> guard(mutex_);
   if (status_.ok()) status_ = status;
-  next_chunk_.store(chunks_.size(), std::memory_order_relaxed);
+  next_piece_.store(pieces_.size(), std::memory_order_relaxed);
 }
 
-void QueryJob::Work() {
-  TopCandidates top(request_.limit, cut_);
-  for (;;) {
-    const size_t at = next_chunk_.fetch_add(1, std::memory_order_relaxed);
-    if (at >= chunks_.size()) break;
-    if (cancel_.load(std::memory_order_relaxed)) return Fail(Status::Error(ErrorCode::kAborted));
-    const Status scanned = ScanExactly(snapshot_, chunks_[at], scorer_, request_.filter, top);
-    if (!scanned.ok()) return Fail(scanned);
+Status SearchJob::ScanPiece(const Piece& piece, Query& query, Scan& scan) const {
+  if (!piece.by_sketches) {
+    return ScanExactly(snapshot_, piece.chunk, query.scorer, query.request.filter, scan.top);
   }
-  top.Prune();
+  if (scan.sketches == nullptr) {
+    scan.sketches = std::make_unique<SketchScanner>(store_, query.request, query.scorer, confidence_);
+  }
+  return scan.sketches->Scan(snapshot_, piece.chunk, query.cut, scan.top);
+}
+
+void SearchJob::Work() {
+  std::vector<Scan> scans;
+  scans.reserve(queries_.size());
+  for (const std::unique_ptr<Query>& query : queries_) scans.emplace_back(*query);
+  for (;;) {
+    const size_t at = next_piece_.fetch_add(1, std::memory_order_relaxed);
+    if (at >= pieces_.size()) break;
+    for (size_t i = 0; i < queries_.size(); ++i) {
+      if (cancel_.load(std::memory_order_relaxed)) return Fail(Status::Error(ErrorCode::kAborted));
+      const Status scanned = ScanPiece(pieces_[at], *queries_[i], scans[i]);
+      if (!scanned.ok()) return Fail(scanned);
+    }
+  }
+  for (Scan& scan : scans) scan.top.Prune();
   const std::lock_guard<std::mutex> guard(mutex_);
-  candidates_.insert(candidates_.end(), top.candidates().begin(), top.candidates().end());
+  for (size_t i = 0; i < queries_.size(); ++i) {
+    const std::vector<Candidate>& found = scans[i].top.candidates();
+    queries_[i]->candidates.insert(queries_[i]->candidates.end(), found.begin(), found.end());
+  }
 }
 
-Result<std::vector<SearchHit>> QueryJob::Run() {
-  MakeChunks();
+Result<std::vector<std::vector<SearchHit>>> SearchJob::Run() {
+  MakePieces();
   const auto useful = static_cast<uint32_t>(std::min<uint64_t>(1 + bytes_ / kBytesPerThreadMin, UINT32_MAX));
-  ScanPool::Shared().Run(*this, std::min(request_.threads == 0 ? DefaultThreads() : request_.threads, useful));
+  ScanPool::Shared().Run(*this, std::min(options_.threads == 0 ? DefaultThreads() : options_.threads, useful));
   THERMOCLINE_RETURN_IF_ERROR(status_);
-  // The cut of all threads together: what was wanted by one may be below what another found.
-  std::erase_if(candidates_, [this](const Candidate& candidate) {
-    return candidate.scanned.score + candidate.scanned.error < cut_.value();
-  });
-  return BestOf(std::move(candidates_));
+  std::vector<std::vector<SearchHit>> hits;
+  for (const std::unique_ptr<Query>& query : queries_) hits.push_back(BestOf(*query));
+  return hits;
 }
 
-std::vector<SearchHit> QueryJob::BestOf(std::vector<Candidate> candidates) const {
+/// Scores in double precision what can still be among the best.
+std::vector<SearchHit> SearchJob::BestOf(const Query& query) const {
+  const SearchRequest& request = query.request;
   std::vector<SearchHit> hits;
-  hits.reserve(candidates.size());
-  for (const Candidate& candidate : candidates) {
+  for (const Candidate& candidate : query.candidates) {
+    // What one thread wanted may be below what another found.
+    if (candidate.scanned.score + candidate.scanned.error < query.cut.value()) continue;
     const store::Segment& segment = *candidate.segment;
-    const double score = kernels::ExactScore(store_.metric(), request_.query.data(), segment.embedding(candidate.slot),
-                                             request_.query.size());
-    if (request_.score_min && score < *request_.score_min) continue;
+    const double score = kernels::ExactScore(store_.metric(), request.query.data(), segment.embedding(candidate.slot),
+                                             request.query.size());
+    if (request.score_min && score < *request.score_min) continue;
     hits.push_back({score, LoadRelaxed(segment.born(candidate.slot)),
                     Position(segment.number(), LoadRelaxed(segment.record(candidate.slot)))});
   }
   std::sort(hits.begin(), hits.end(), [](const SearchHit& a, const SearchHit& b) {
     return a.score != b.score ? a.score > b.score : a.sequence < b.sequence;
   });
-  if (hits.size() > request_.limit) hits.resize(request_.limit);
+  if (hits.size() > request.limit) hits.resize(request.limit);
   return hits;
 }
 
@@ -135,13 +194,23 @@ uint32_t DefaultThreads() {
   return threads;
 }
 
-Result<std::vector<SearchHit>> Search(store::Store& store, const SearchRequest& request,
-                                      const std::atomic<bool>& cancel) {
-  THERMOCLINE_RETURN_IF_ERROR(CheckQuery(store, request.query));
+Result<std::vector<std::vector<SearchHit>>> SearchMany(store::Store& store, const SearchRequest& request,
+                                                       std::span<const std::span<const float>> queries,
+                                                       const std::atomic<bool>& cancel) {
+  for (const std::span<const float> query : queries) THERMOCLINE_RETURN_IF_ERROR(CheckQuery(store, query));
+  if (!(request.recall > 0 && request.recall <= 1)) return Status::Error(ErrorCode::kArgumentRange);
   Result<store::Snapshot> snapshot = store.TakeSnapshot();
   if (!snapshot.ok()) return snapshot.status();
-  if (request.limit == 0) return std::vector<SearchHit>();
-  return QueryJob(store, *snapshot, request, cancel).Run();
+  if (request.limit == 0 || queries.empty()) return std::vector<std::vector<SearchHit>>(queries.size());
+  return SearchJob(store, *snapshot, request, queries, cancel).Run();
+}
+
+Result<std::vector<SearchHit>> Search(store::Store& store, const SearchRequest& request,
+                                      const std::atomic<bool>& cancel) {
+  const std::span<const float> queries[] = {request.query};
+  Result<std::vector<std::vector<SearchHit>>> hits = SearchMany(store, request, queries, cancel);
+  if (!hits.ok()) return hits.status();
+  return std::move(hits->front());
 }
 
 }  // namespace thermocline::search

@@ -31,11 +31,16 @@ class CandidateFilter {
   virtual bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset, Sequence sequence) const = 0;
 };
 
+/// Each true hit is kept with at least this probability, also one at the very cut; measured recall is higher.
+inline constexpr double kRecallDefault = 0.99;
+
 struct SearchRequest {
   std::span<const float> query = {};  // as many finite numbers as the store has dimensions; not all 0 under cosine
   uint64_t limit = 10;
   std::optional<double> score_min = {};     // inclusive
   const CandidateFilter* filter = nullptr;  // nullptr: all
+  bool exact = false;                       // by full embeddings alone
+  double recall = kRecallDefault;           // in (0, 1]: the share of true hits that sketches must not lose; 1: exact
   uint32_t threads = 0;                     // at most this many scan, the caller among them; 0: DefaultThreads
 };
 
@@ -53,5 +58,11 @@ uint32_t DefaultThreads();
 /// `cancel` turned true.
 Result<std::vector<SearchHit>> Search(store::Store& store, const SearchRequest& request,
                                       const std::atomic<bool>& cancel);
+
+/// The same for each of many queries, on one snapshot; `request.query` is ignored. Each part of the store is read once
+/// for all of them.
+Result<std::vector<std::vector<SearchHit>>> SearchMany(store::Store& store, const SearchRequest& request,
+                                                       std::span<const std::span<const float>> queries,
+                                                       const std::atomic<bool>& cancel);
 
 }  // namespace thermocline::search

@@ -45,7 +45,8 @@ TEST(StoreClose, CutsFilesToWhatIsUsedAndLeavesNoOthers) {
   ASSERT_OK(store.Close());
   EXPECT_EQ(std::filesystem::file_size(store.Join("2.log")), tail.offset());
   EXPECT_EQ(std::filesystem::file_size(store.Join("1.log")), last_of_first.offset());
-  const format::BlocksHeader layout = format::MakeBlocksHeader({}, SegmentNumber{2}, 512, 16);
+  const format::BlocksHeader layout =
+      format::MakeBlocksHeader({}, SegmentNumber{2}, 512, 16, format::SketchKind::kRabitq1);
   EXPECT_EQ(std::filesystem::file_size(store.Join("2.blocks")), layout.embedding_offset + (300 - 256) * 64u);
   size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(store.path())) {

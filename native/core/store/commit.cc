@@ -189,6 +189,7 @@ void Store::FillBlock(Segment& segment, const Operation& operation, bool with_em
   if (with_embedding && !put.embedding.empty()) {
     std::memcpy(segment.embedding(slot), put.embedding.data(), put.embedding.size_bytes());
   }
+  WriteSketch(segment, slot, !put.embedding.empty());
   segment.created_at(slot) = std::bit_cast<uint64_t>(put.created_at);
   segment.confidence(slot) = std::bit_cast<uint64_t>(put.confidence);
   format::Statistics& statistics = segment.statistics(slot);
@@ -214,6 +215,7 @@ Status Store::CopyEmbedding(Operation& operation, Segment& segment, const Memory
     operation.embedding_crc =
         Crc32c(format::BlockSeed(salt_, segment.number(), operation.slot), segment.embedding(operation.slot), size);
   }
+  WriteSketch(segment, operation.slot, from.record.has(format::kHasEmbedding));
   operation.copied_from = position;
   return Status::Ok();
 }

@@ -112,22 +112,23 @@ void Store::TrimFiles(const format::Meta& meta) {
     const auto number = static_cast<SegmentNumber>(entry.number);
     uint64_t log_end = entry.log_end;
     if (log_end == 0) log_end = tail.segment() == number ? tail.offset() : format::kHeaderBytes;
-    const format::BlocksHeader layout = format::MakeBlocksHeader(store_id_, number, entry.slots, dimensions_);
-    uint32_t slots = layout.slots;
-    if (i == open) slots = std::min(slots, ClaimSlot(claim));
-    if (i > open) slots = 0;
     Result<io::File> log =
         io::File::Open(directory_, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
     Result<io::File> blocks =
         io::File::Open(directory_, BlocksFileName(number).text, io::File::Mode::kReadWrite, FileRole::kBlocks);
     if (!log.ok() || !blocks.ok()) return;
+    const Result<format::BlocksHeader> layout = Segment::ReadLayout(*blocks);
+    if (!layout.ok()) return;
+    uint32_t slots = layout->slots;
+    if (i == open) slots = std::min(slots, ClaimSlot(claim));
+    if (i > open) slots = 0;
     // A view that was transferred to another buffer keeps its mapping beyond close: that file must not shrink under it.
     const bool viewed = std::any_of(mapped.begin(), mapped.end(), [&](const std::weak_ptr<Segment>& weak) {
       const std::shared_ptr<Segment> segment = weak.lock();
       return segment != nullptr && segment->number() == number;
     });
     if (viewed) continue;
-    uint64_t blocks_end = layout.embedding_offset + layout.embedding_stride * slots;
+    uint64_t blocks_end = layout->embedding_offset + layout->embedding_stride * slots;
     // The words first: were this process killed in between, the next one of this boot would store beyond the end.
     uint64_t& slots_word = boot_->slots_ready[entry.number % format::kSpaceWords];
     uint64_t& log_word = boot_->log_ready[entry.number % format::kSpaceWords];

@@ -92,6 +92,7 @@ Result<std::shared_ptr<Store>> Store::Open(const std::string& path, const OpenOp
   store->salt_ = (*meta)->salt;
   store->store_id_ = (*meta)->store_id;
   store->hash_key_ = {store->salt_.low, store->salt_.high};
+  store->sketch_coder_.emplace(store->dimensions_, store->metric_, store->salt_);
 
   bool first_opener = false;
   THERMOCLINE_RETURN_IF_ERROR(store->StartSession(&first_opener));
@@ -187,8 +188,9 @@ Status Store::CreateStore(const OpenOptions& options) {
   entry.log_capacity = entry.slots * kLogBytesPerSlot;
   meta.segments.push_back(entry);
   meta.next_segment = 2;
+  const std::vector<float> centre(format::SketchBits(meta.dimensions), 0.0f);  // nothing to learn one from yet
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, meta.store_id, SegmentNumber{1}, entry.slots,
-                                                   meta.dimensions, entry.log_capacity, Syncs()));
+                                                   meta.dimensions, entry.log_capacity, Syncs(), centre));
   return WriteMeta(std::move(meta), Syncs());
 }
 

@@ -160,7 +160,7 @@ Result<StoreStats> Store::Stats() {
     if (!blocks.ok()) return blocks.status();
     stats.bytes_log += *log;
     stats.bytes_blocks += *blocks;
-    used += part.segment->layout().created_at_offset + uint64_t{part.slots} * part.segment->layout().embedding_stride;
+    used += part.segment->layout().embedding_offset + uint64_t{part.slots} * part.segment->layout().embedding_stride;
   }
   Result<uint64_t> cache = cache_file_.AllocatedBytes();
   if (!cache.ok()) return cache.status();

@@ -43,6 +43,7 @@ class Store::Rebuilder {
   Status StartCache(uint64_t entries);
   Status Grow();
   bool BlocksArrived(const FoundFrame& frame) const;
+  void WriteSketches(const FoundFrame& frame) const;
   Status Apply(const FoundFrame& frame);
   Status Finish(bool created);
   Status WriteEpochFrame(SegmentNumber number, uint64_t epoch);
@@ -77,9 +78,12 @@ Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
   for (Segment* segment : segments_) segment->ClearRebuiltColumns();
   for (size_t i = 0; i < frames_.size(); ++i) {
     const Position position(NumberOf(frames_[i].part), frames_[i].offset);
-    if (!meta_.Before(position, meta_.checkpoint) && !BlocksArrived(frames_[i])) {
-      frames_.resize(i);
-      break;
+    if (!meta_.Before(position, meta_.checkpoint)) {
+      if (!BlocksArrived(frames_[i])) {
+        frames_.resize(i);
+        break;
+      }
+      WriteSketches(frames_[i]);
     }
     THERMOCLINE_RETURN_IF_ERROR(Apply(frames_[i]));
   }
@@ -209,6 +213,20 @@ bool Store::Rebuilder::BlocksArrived(const FoundFrame& frame) const {
   return true;
 }
 
+/// No checksum covers a sketch: of a block that no sync covered the embedding may have arrived and the sketch not.
+void Store::Rebuilder::WriteSketches(const FoundFrame& frame) const {
+  Segment& segment = *segments_[frame.part];
+  uint64_t offset = frame.offset + sizeof frame.header;
+  for (uint32_t i = 0; i < frame.header.record_count; ++i) {
+    const auto record = ReadRecord(segment, offset);
+    if (!record) return;
+    if (record->kind() != format::RecordKind::kDelete && segment.Covers(record->slot())) {
+      store_.WriteSketch(segment, record->slot(), record->has(format::kHasEmbedding));
+    }
+    offset += record->header.length;
+  }
+}
+
 Status Store::Rebuilder::Apply(const FoundFrame& frame) {
   const Segment& segment = *segments_[frame.part];
   uint64_t offset = frame.offset + sizeof frame.header;
@@ -323,7 +341,8 @@ Status Store::Rebuilder::Finish(bool created) {
   entry.log_capacity = entry.slots * kLogBytesPerSlot;
   const auto number = static_cast<SegmentNumber>(entry.number);
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(store_.directory_, store_.store_id_, number, entry.slots,
-                                                   store_.dimensions_, entry.log_capacity, store_.Syncs()));
+                                                   store_.dimensions_, entry.log_capacity, store_.Syncs(),
+                                                   store_.LearnCentre(next)));
   THERMOCLINE_RETURN_IF_ERROR(WriteEpochFrame(number, epoch + 1));
   next.segments.push_back(entry);
   next.epoch = epoch + 1;

@@ -32,18 +32,28 @@ SegmentFileName LogFileName(SegmentNumber number) { return Name(number, "log"); 
 SegmentFileName BlocksFileName(SegmentNumber number) { return Name(number, "blocks"); }
 
 Status Segment::CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
-                            uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync) {
-  const format::BlocksHeader blocks_header = format::MakeBlocksHeader(store_id, number, slots, dimensions);
+                            uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync,
+                            std::span<const float> centre) {
+  const format::SketchKind sketch_kind = centre.empty() ? format::SketchKind::kNone : format::SketchKind::kRabitq1;
+  const format::BlocksHeader blocks_header = format::MakeBlocksHeader(store_id, number, slots, dimensions, sketch_kind);
   const format::LogHeader log_header = format::MakeLogHeader(store_id, number, log_capacity);
 
   Result<io::File> blocks =
       io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kCreateNew, FileRole::kBlocks);
   if (!blocks.ok()) return blocks.status();
-  // The columns before the embeddings are backed whole: 64 bytes a slot. The embeddings follow as slots are claimed.
-  const uint64_t columns = blocks_header.statistics_offset + sizeof(format::Statistics) * blocks_header.slots;
+  // The columns before the embeddings are backed whole: 64 bytes a slot, and 2 bits per dimension of sketches. The
+  // embeddings follow as slots are claimed.
+  uint64_t columns = blocks_header.statistics_offset + sizeof(format::Statistics) * blocks_header.slots;
+  if (!centre.empty()) {
+    columns = blocks_header.sketch_rows_offset + blocks_header.sketch_rows_stride * blocks_header.slots;
+  }
   THERMOCLINE_RETURN_IF_ERROR(blocks->Allocate(0, columns));
   THERMOCLINE_RETURN_IF_ERROR(blocks->SetSize(blocks_header.file_bytes));
   THERMOCLINE_RETURN_IF_ERROR(blocks->WriteAt(0, BytesOf(blocks_header)));
+  if (!centre.empty()) {
+    THERMOCLINE_RETURN_IF_ERROR(blocks->WriteAt(blocks_header.centre_offset,
+                                                {reinterpret_cast<const char*>(centre.data()), centre.size_bytes()}));
+  }
 
   Result<io::File> log =
       io::File::Open(directory, LogFileName(number).text, io::File::Mode::kCreateNew, FileRole::kLog);
@@ -80,11 +90,9 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
       io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kReadWrite, FileRole::kBlocks);
   if (!blocks.ok()) return MissingIsDamage(blocks.status(), entry.number);
   segment->blocks_file_ = std::move(*blocks);
-  format::BlocksHeader blocks_bytes;
-  THERMOCLINE_RETURN_IF_ERROR(
-      segment->blocks_file_.ReadAt(0, {reinterpret_cast<char*>(&blocks_bytes), sizeof blocks_bytes}));
-  const auto layout = format::DecodeBlocksHeader(BytesOf(blocks_bytes));
-  if (!layout || !(layout->store_id == store_id) || layout->segment != entry.number ||
+  const Result<format::BlocksHeader> layout = ReadLayout(segment->blocks_file_);
+  if (!layout.ok() && layout.status().code() != ErrorCode::kCorrupt) return layout.status();
+  if (!layout.ok() || !(layout->store_id == store_id) || layout->segment != entry.number ||
       layout->slots != format::RoundUp(entry.slots, 64) || layout->dimensions != dimensions) {
     return Status::Corrupt(FileRole::kBlocks, entry.number, 0);
   }
@@ -103,6 +111,14 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
   if (!blocks_map.ok()) return blocks_map.status();
   segment->blocks_map_ = std::move(*blocks_map);
   return segment;
+}
+
+Result<format::BlocksHeader> Segment::ReadLayout(const io::File& blocks) {
+  format::BlocksHeader bytes;
+  THERMOCLINE_RETURN_IF_ERROR(blocks.ReadAt(0, {reinterpret_cast<char*>(&bytes), sizeof bytes}));
+  const auto layout = format::DecodeBlocksHeader(BytesOf(bytes));
+  if (!layout) return Status::Corrupt(FileRole::kBlocks, 0, 0);
+  return *layout;
 }
 
 std::span<const char> Segment::LogBytes(uint64_t offset, uint64_t wanted) const {

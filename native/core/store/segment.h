@@ -19,14 +19,19 @@
 #include "core/format/layout.h"
 #include "core/io/file.h"
 #include "core/io/mapping.h"
+#include "core/kernels/sketch.h"
 
 namespace thermocline::store {
 
 class Segment : public std::enable_shared_from_this<Segment> {
  public:
   /// Creates both files, headers written and synced if `sync`. Files of an interrupted creation are replaced.
+  /// `centre`: of the sketches, one value per code bit; empty: a segment without sketches, which is searched exactly.
   static Status CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
-                            uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync);
+                            uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync,
+                            std::span<const float> centre = {});
+  /// The layout of a segment whose files exist. kCorrupt when the header does not hold.
+  static Result<format::BlocksHeader> ReadLayout(const io::File& blocks);
   /// Maps the files of an existing segment. Anything that is not as `entry` says is kCorrupt.
   static Result<std::shared_ptr<Segment>> Map(const io::File& directory, const format::StoreId& store_id,
                                               const format::SegmentEntry& entry, uint32_t dimensions);
@@ -65,6 +70,17 @@ class Segment : public std::enable_shared_from_this<Segment> {
   Status CoverAllSlots();
   /// Writes the embeddings of slots [first, first + count) at once; backs them by the disk, or fails.
   Status WriteEmbeddings(uint32_t first, uint32_t count, const float* rows);
+  bool has_sketches() const { return layout_.sketch_offset != 0; }
+  const float* centre() const { return reinterpret_cast<const float*>(blocks_map_.data() + layout_.centre_offset); }
+  /// Groups of format::kSketchGroupSlots prefixes, from the one that holds `slot`.
+  const char* sketch_groups(Slot slot) const { return sketch(slot).group; }
+  kernels::SketchPlace sketch(Slot slot) const {
+    const uint64_t group = Raw(slot) / format::kSketchGroupSlots;
+    return {blocks_map_.data() + layout_.sketch_offset + group * format::kSketchGroupSlots * layout_.sketch_stride,
+            Raw(slot) % format::kSketchGroupSlots,
+            blocks_map_.data() + layout_.sketch_rows_offset + layout_.sketch_rows_stride * Raw(slot)};
+  }
+
   /// Backs slots [from, to) by the disk and gives this process writable pages for them.
   Status BackSlots(uint32_t from, uint32_t to);
   /// Backs log bytes [from, to).

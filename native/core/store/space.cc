@@ -215,8 +215,8 @@ Result<uint32_t> Store::CreateNextSegment(uint32_t slots_min, uint64_t log_bytes
   entry.log_capacity =
       format::RoundUp(std::max(usual * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes), format::kSectionBytes);
   const auto number = static_cast<SegmentNumber>(entry.number);
-  THERMOCLINE_RETURN_IF_ERROR(
-      Segment::CreateFiles(directory_, store_id_, number, entry.slots, dimensions_, entry.log_capacity, Syncs()));
+  THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, store_id_, number, entry.slots, dimensions_,
+                                                   entry.log_capacity, Syncs(), LearnCentre(meta)));
   meta.segments.push_back(entry);
   meta.next_segment += 1;
   meta.list_generation += 1;

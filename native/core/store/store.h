@@ -118,6 +118,7 @@ class Store final : private IdMatcher {
   format::Metric metric() const { return metric_; }
   HashKey hash_key() const { return hash_key_; }
   const format::Salt& salt() const { return salt_; }
+  const kernels::SketchCoder& sketch_coder() const { return *sketch_coder_; }
 
   // Reading (read.cc). No locks.
   /// nullopt: absent. kCorrupt when what the index names is no record.
@@ -222,6 +223,10 @@ class Store final : private IdMatcher {
   void RunHelper();
   void WakeHelper();
 
+  // sketches.cc
+  void WriteSketch(Segment& segment, Slot slot, bool has_embedding) const;
+  std::vector<float> LearnCentre(const format::Meta& list);
+
   // commit.cc
   Status CheckOperation(const Operation& operation) const;
   Status PrepareOperations(Batch& batch, const ClaimedSlots& claimed, bool by_file);
@@ -281,6 +286,7 @@ class Store final : private IdMatcher {
   format::Salt salt_{};
   format::StoreId store_id_{};
   HashKey hash_key_{};
+  std::optional<kernels::SketchCoder> sketch_coder_;
   std::atomic<Durability> durability_{Durability::kFlush};
   bool created_unsynced_ = false;  // the creation made no sync; kept until the boot words exist
   uint64_t expected_records_ = 0;

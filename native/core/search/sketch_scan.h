@@ -1,0 +1,49 @@
+// The scan of sketches: bounds of all, full embeddings of the few whose bounds reach the cut.
+//
+// A memory is passed over when the upper bound of its closeness lies below what is known to be needed: first by the
+// prefix of its sketch, of which the scan reads all, then by the whole. Both bounds hold with the query's confidence,
+// so what is lost is bounded by it and by nothing else. What remains is scored in full, in the order of its bounds.
+// docs/search.md has the figures.
+//
+// Thread rule: a SketchScanner belongs to one thread and one query.
+#pragma once
+
+#include <vector>
+
+#include "core/kernels/sketch.h"
+#include "core/search/exact.h"
+
+namespace thermocline::search {
+
+class SketchScanner {
+ public:
+  SketchScanner(const store::Store& store, const SearchRequest& request, const RowScorer& scorer, double confidence)
+      : request_(request), scorer_(scorer), query_(store.sketch_coder(), request.query, confidence) {}
+
+  /// Offers every memory of the chunk that the bounds allow. The segment has sketches; `chunk.first` is a multiple of
+  /// format::kSketchGroupSlots.
+  Status Scan(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
+
+ private:
+  struct Survivor {
+    float bound;
+    uint32_t slot;
+    friend bool operator<(const Survivor& a, const Survivor& b) { return a.bound < b.bound; }
+  };
+
+  void BoundPrefixes(const Chunk& chunk);
+  float SeedBound();
+  void BoundSurvivors(const Chunk& chunk, float least);
+  Status OfferSurvivors(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
+
+  const SearchRequest& request_;
+  const RowScorer& scorer_;
+  kernels::SketchQuery query_;
+  const store::Segment* prepared_ = nullptr;  // the segment that query_ is prepared for
+  std::vector<float> upper_;                  // by the prefix, of the chunk's slots
+  std::vector<uint32_t> places_;
+  std::vector<Survivor> survivors_;  // a heap, the best on top
+  std::vector<float> group_best_;
+};
+
+}  // namespace thermocline::search
