@@ -11,7 +11,7 @@ import { homedir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import { root, runAsProgram, ScriptError } from './run.mjs'
 
-const coreLayers = ['base', 'format', 'io', 'kernels', 'store', 'search']
+const coreLayers = ['base', 'format', 'io', 'kernels', 'filter', 'store', 'search']
 const sourceLayers = ['contracts', 'warm', 'tiers', 'history', 'sync', 'integrations', 'cli', 'index']
 const contractFiles = new Set(['errors', 'types', 'filter-types', 'options', 'binary', 'native', 'store'])
 

@@ -10,6 +10,13 @@ inline constexpr uint32_t kDimensionsMax = 4096;
 inline constexpr size_t kIdBytesMax = 511;
 inline constexpr uint64_t kContentBytesMax = 64ull << 20;
 inline constexpr uint64_t kMetadataBytesMax = 16ull << 20;
+inline constexpr uint32_t kMetadataDepthMax = 200;  // objects and arrays around a value
+
+/// Of a filter: how deep `and`, `or` and `not` nest, filters and conditions together, bytes of its text. They bound
+/// what one call can cost; the depth also bounds recursion.
+inline constexpr uint32_t kFilterDepthMax = 100;
+inline constexpr uint32_t kFilterConditionsMax = 1000;
+inline constexpr uint64_t kFilterBytesMax = 16ull << 20;
 
 /// A batch that holds the lock longer than this many records or bytes would stall other writers.
 inline constexpr uint32_t kBatchRecordsMax = 256;
