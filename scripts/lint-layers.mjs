@@ -13,7 +13,17 @@ import { root, runAsProgram, ScriptError } from './run.mjs'
 
 const coreLayers = ['base', 'format', 'io', 'kernels', 'filter', 'store', 'search']
 const sourceLayers = ['contracts', 'warm', 'tiers', 'history', 'sync', 'integrations', 'cli', 'index']
-const contractFiles = new Set(['errors', 'types', 'filter-types', 'options', 'binary', 'native', 'store'])
+const contractFiles = new Set([
+  'errors',
+  'types',
+  'filter-types',
+  'values',
+  'filter',
+  'options',
+  'binary',
+  'native',
+  'store',
+])
 
 const systemHeader =
   /^(?:sys|linux|asm|arpa|netinet|net|mach)\/|^(?:fcntl|unistd|pthread|dirent|sched|poll|signal|syscall|dlfcn|mntent|pwd|grp|spawn|termios|windows)\.h$/

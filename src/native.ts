@@ -69,6 +69,10 @@ export interface Addon {
     readonly idBytesMax: number
     readonly contentBytesMax: number
     readonly metadataBytesMax: number
+    readonly metadataDepthMax: number
+    readonly filterDepthMax: number
+    readonly filterConditionsMax: number
+    readonly filterBytesMax: number
   }
   /** Name of the instruction set that the distance kernels use here, such as `skylake`. */
   readonly kernel: string
@@ -199,14 +203,20 @@ export interface NativeStore {
   size(): number
   stats(): NativeStats
 
-  /** Hits of a snapshot as [score, segment, logOffset] triples, best first. minScore NaN: none. */
-  searchSync(query: Float32Array, limit: number, minScore: number): Float64Array
+  /** Hits of a snapshot as [score, segment, logOffset] triples, best first. minScore NaN: none. `filter`: text of one. */
+  searchSync(query: Float32Array, limit: number, minScore: number, filter: string | undefined): Float64Array
   /** The same on the thread pool; `token` names it for searchCancel. Rejects with _CLOSED or _ABORTED when cancelled. */
-  search(query: Float32Array, limit: number, minScore: number, token: number): Promise<Float64Array>
+  search(
+    query: Float32Array,
+    limit: number,
+    minScore: number,
+    filter: string | undefined,
+    token: number,
+  ): Promise<Float64Array>
   searchCancel(token: number): void
 
-  /** A cursor over a snapshot in commit order, memories whose sequence is above `since`. */
-  entries(since: number): NativeCursor
+  /** A cursor over a snapshot in commit order, memories whose sequence is above `since`. `where`: text of a filter. */
+  entries(since: number, where: string | undefined): NativeCursor
 
   /** Log records with sequence > since, at most `max`, up to what is applied. Throws _CHANGES_GONE. */
   changes(since: number, max: number): NativeLogRecord[]

@@ -4,9 +4,13 @@
 // A value that is undefined counts as omitted; an unknown key is a TypeError, because a misspelt option that is
 // silently ignored is the worst kind of default.
 
-import { abortError, Failure, failure, notSupported, outOfRange, wrongType } from './errors'
+import { abortError, Failure, failure, outOfRange, wrongType } from './errors'
+import { encodeFilter } from './filter'
 import { addon, type NativeOpenOptions } from './native'
 import type { Durability, Metric } from './types'
+import { describe } from './values'
+
+export { describe }
 
 /** Metrics in the order of the addon's numbers. */
 export const metrics: readonly Metric[] = ['cosine', 'dot', 'l2']
@@ -20,15 +24,6 @@ const limitDefault = 10
 const limitMax = 2 ** 31 - 1
 
 type Bag = Record<string, unknown>
-
-/** Names a value in a message, without printing what may be huge. */
-export function describe(value: unknown): string {
-  if (value === null) return 'null'
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  if (typeof value === 'string') return value.length > 40 ? 'a long string' : JSON.stringify(value)
-  if (typeof value === 'undefined') return 'undefined'
-  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
-}
 
 /** Reads each key of an option object once. Undefined stands for an empty one. */
 function readBag(options: unknown, what: string, keys: readonly string[]): Bag {
@@ -168,30 +163,36 @@ export interface CheckedSearchOptions {
   readonly limit: number
   /** NaN: none */
   readonly minScore: number
+  /** As the core takes it. */
+  readonly filter: string | undefined
   readonly signal: AbortSignal | undefined
 }
 
 const searchKeys = ['limit', 'minScore', 'filter', 'exact', 'signal']
 
-/** SearchOptions; throws NOT_SUPPORTED for a filter and ABORTED for a signal that is aborted already. */
+/** SearchOptions; throws ABORTED for a signal that is aborted already. */
 export function readSearchOptions(options: unknown): CheckedSearchOptions {
   const { limit, minScore, filter, exact, signal: signalGiven } = readBag(options, 'SearchOptions', searchKeys)
   const checked = {
     limit: limit === undefined ? limitDefault : Math.min(checkInteger(limit, 'limit', 1), limitMax),
     minScore: minScore === undefined ? NaN : checkNumber(minScore, 'minScore', -Number.MAX_VALUE, Number.MAX_VALUE),
+    filter: filter === undefined ? undefined : encodeFilter(filter),
     signal: readSignal(signalGiven, 'signal'),
   }
   readBoolean(exact, 'exact', false)
-  if (filter !== undefined) throw notSupported('a filter')
   if (checked.signal?.aborted === true) throw abortError(checked.signal)
   return checked
 }
 
-/** `since` of EntriesOptions; throws NOT_SUPPORTED for `where`. */
-export function readEntriesOptions(options: unknown): number {
+export interface CheckedEntriesOptions {
+  readonly since: number
+  /** As the core takes it. */
+  readonly where: string | undefined
+}
+
+export function readEntriesOptions(options: unknown): CheckedEntriesOptions {
   const { since, where } = readBag(options, 'options', ['since', 'where'])
-  if (where !== undefined) throw notSupported('where')
-  return readSince(since)
+  return { since: readSince(since), where: where === undefined ? undefined : encodeFilter(where) }
 }
 
 export interface CheckedChangesOptions {

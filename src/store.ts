@@ -99,7 +99,8 @@ export interface Store {
    * scores the lower sequence first. Memories without embedding are never hits.
    *
    * The query is copied. The scan runs off the event loop. Rejects with DIMENSION, NOT_FINITE, ARGUMENT (also for a
-   * query of zeros under cosine), ABORTED, CLOSED (also when the store is closed meanwhile), NOT_SUPPORTED (`filter`).
+   * query of zeros under cosine, or a wrong `filter`), CORRUPT (a hit, or what a filter had to read, is damaged), ABORTED,
+   * CLOSED (also when the store is closed meanwhile).
    */
   search(query: Vector, options?: SearchOptions): Promise<Hit[]>
 
@@ -108,8 +109,9 @@ export interface Store {
 
   /**
    * Iterates over a snapshot taken now, in commit order: no memory twice, none missed, whatever is written meanwhile.
-   * Leaving the loop early gives the snapshot back. Errors: NOT_SUPPORTED (`where`); `next` throws CLOSED after
-   * `close`.
+   * Leaving the loop early gives the snapshot back. Errors: ARGUMENT (also for a wrong `where`); `next` throws CLOSED
+   * after `close`, and CORRUPT for a damaged memory, after which it goes on. Cost: one pass over the log; a `where` that
+   * few memories match makes a single `next` long.
    */
   entries(options?: EntriesOptions): IterableIterator<Memory>
 

@@ -142,7 +142,7 @@ export interface SearchOptions {
   limit?: number | undefined
   /** Least score of a hit, inclusive. */
   minScore?: number | undefined
-  /** NOT_SUPPORTED in this version. */
+  /** Only memories that it means are hits, and `limit` of them are returned whenever so many match. */
   filter?: Filter | undefined
   /** True: compare with every embedding in full. This version always does. */
   exact?: boolean | undefined
@@ -159,7 +159,7 @@ export interface Hit {
 export interface EntriesOptions {
   /** Only memories whose sequence is above this one. Default 0: all. */
   since?: number | undefined
-  /** NOT_SUPPORTED in this version. */
+  /** Only memories that it means; evaluated natively, so that others are never decoded. */
   where?: Filter | undefined
 }
 

@@ -149,6 +149,10 @@ napi_value MakeLimits(napi_env env) {
   SetNumber(env, limits, "idBytesMax", static_cast<double>(kIdBytesMax));
   SetNumber(env, limits, "contentBytesMax", static_cast<double>(kContentBytesMax));
   SetNumber(env, limits, "metadataBytesMax", static_cast<double>(kMetadataBytesMax));
+  SetNumber(env, limits, "metadataDepthMax", kMetadataDepthMax);
+  SetNumber(env, limits, "filterDepthMax", kFilterDepthMax);
+  SetNumber(env, limits, "filterConditionsMax", kFilterConditionsMax);
+  SetNumber(env, limits, "filterBytesMax", static_cast<double>(kFilterBytesMax));
   return limits;
 }
 

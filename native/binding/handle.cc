@@ -250,6 +250,17 @@ Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char
   return Status::Ok();
 }
 
+Status ReadFilter(napi_env env, napi_value value, std::shared_ptr<const filter::Filter>* filter) {
+  if (TypeOf(env, value) == napi_undefined) return Status::Ok();
+  std::vector<char> buffer;
+  std::string_view text;
+  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, buffer, kFilterBytesMax, &text));
+  Result<filter::Filter> compiled = filter::Filter::Compile(text);
+  if (!compiled.ok()) return compiled.status();
+  *filter = std::make_shared<const filter::Filter>(std::move(*compiled));
+  return Status::Ok();
+}
+
 Status ReadId(napi_env env, napi_value value, IdText* id) {
   if (napi_get_value_string_utf8(env, value, id->bytes, sizeof id->bytes, &id->length) != napi_ok) {
     return Status::Error(ErrorCode::kArgument);

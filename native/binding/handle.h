@@ -16,6 +16,7 @@
 
 #include "binding/background_commit.h"
 #include "binding/node.h"
+#include "core/filter/filter.h"
 #include "core/store/registry.h"
 #include "core/store/store.h"
 
@@ -170,6 +171,9 @@ void EndWaits(Handle& handle);
 /// Reads a string of at most `bytes_max` bytes of UTF-8 into a reused buffer; kTooLarge beyond.
 Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,
                 std::string_view* out);
+
+/// A filter given as text; undefined: none. kArgument, kArgumentRange.
+Status ReadFilter(napi_env env, napi_value value, std::shared_ptr<const filter::Filter>* filter);
 
 /// An id on the stack.
 struct IdText {

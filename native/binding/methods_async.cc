@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "binding/handle.h"
+#include "core/search/filtered.h"
 #include "core/search/search.h"
 
 namespace thermocline::binding {
@@ -97,8 +98,16 @@ struct SearchArguments {
   std::vector<float> query;
   uint64_t limit = 0;
   std::optional<double> score_min;
+  std::shared_ptr<const filter::Filter> filter;
+
+  ::thermocline::Result<std::vector<search::SearchHit>> Run(store::Store& store, const std::atomic<bool>& cancel) {
+    const search::SearchRequest request{query, limit, score_min};
+    return filter == nullptr ? search::Search(store, request, cancel)
+                             : search::SearchFiltered(store, request, *filter, cancel);
+  }
 };
 
+/// `arguments`: query, limit, least score, filter.
 Status ReadSearch(napi_env env, const napi_value* arguments, SearchArguments* out) {
   napi_typedarray_type type;
   size_t length = 0;
@@ -112,19 +121,18 @@ Status ReadSearch(napi_env env, const napi_value* arguments, SearchArguments* ou
   out->limit = static_cast<uint64_t>(std::clamp(GetDouble(env, arguments[1], 10), 0.0, kLimitMax));
   const double score_min = GetDouble(env, arguments[2], NAN);
   if (!std::isnan(score_min)) out->score_min = score_min;
-  return Status::Ok();
+  return ReadFilter(env, arguments[3], &out->filter);
 }
 
 napi_value SearchSync(napi_env env, napi_callback_info info) {
-  napi_value arguments[3];
-  Handle* handle = Enter(env, info, arguments, 3);
+  napi_value arguments[4];
+  Handle* handle = Enter(env, info, arguments, 4);
   if (handle == nullptr) return nullptr;
   SearchArguments search;
   const Status read = ReadSearch(env, arguments, &search);
   if (!read.ok()) return Throw(env, read);
   const std::atomic<bool> never{false};
-  Result<std::vector<search::SearchHit>> hits =
-      search::Search(handle->store(), {search.query, search.limit, search.score_min}, never);
+  Result<std::vector<search::SearchHit>> hits = search.Run(handle->store(), never);
   return hits.ok() ? HitsArray(env, *hits) : Throw(env, hits.status());
 }
 
@@ -134,8 +142,7 @@ class SearchJob final : public Job {
       : Job(handle), arguments_(std::move(arguments)), cancel_(std::move(cancel)) {}
 
   void Run() override {
-    ::thermocline::Result<std::vector<search::SearchHit>> hits =
-        search::Search(store(), {arguments_.query, arguments_.limit, arguments_.score_min}, *cancel_);
+    ::thermocline::Result<std::vector<search::SearchHit>> hits = arguments_.Run(store(), *cancel_);
     if (hits.ok()) {
       hits_ = std::move(*hits);
     } else {
@@ -151,13 +158,13 @@ class SearchJob final : public Job {
 };
 
 napi_value Search(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
-  Handle* handle = Enter(env, info, arguments, 4);
+  napi_value arguments[5];
+  Handle* handle = Enter(env, info, arguments, 5);
   if (handle == nullptr) return nullptr;
   SearchArguments search;
   const Status read = ReadSearch(env, arguments, &search);
   if (!read.ok()) return Throw(env, read);
-  const auto token = static_cast<uint32_t>(GetDouble(env, arguments[3], 0));
+  const auto token = static_cast<uint32_t>(GetDouble(env, arguments[4], 0));
   // Flags of jobs that ended are held by the map alone.
   std::erase_if(handle->searches, [](const auto& entry) { return entry.second.use_count() == 1; });
   auto cancel = std::make_shared<std::atomic<bool>>(false);

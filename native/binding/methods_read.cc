@@ -4,7 +4,7 @@
 
 #include "binding/handle.h"
 #include "core/format/frame.h"
-#include "core/store/log_cursor.h"
+#include "core/search/memory_cursor.h"
 
 namespace thermocline::binding {
 namespace {
@@ -244,7 +244,7 @@ napi_value Changes(napi_env env, napi_callback_info info) {
 struct EntriesCursor {
   Handle* handle;
   napi_ref owner;
-  std::optional<store::LogCursor> cursor;
+  std::optional<search::MemoryCursor> cursor;
 };
 
 napi_value CursorNext(napi_env env, napi_callback_info info) {
@@ -254,23 +254,14 @@ napi_value CursorNext(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, &count, &strings, nullptr, &data);
   auto* entries = static_cast<EntriesCursor*>(data);
   if (entries->handle->closed()) return Throw(env, Status::Error(ErrorCode::kClosed));
-  while (entries->cursor) {
-    Result<std::optional<store::LogCursor::Item>> item = entries->cursor->Next();
-    if (!item.ok()) return Throw(env, item.status());
-    if (!item->has_value()) {
-      entries->cursor.reset();
-      break;
-    }
-    const store::MemoryRef& memory = (*item)->memory;
-    const Slot slot = memory.record.slot();
-    if (memory.record.kind() == format::RecordKind::kDelete || !store::Store::HasBlock(memory) ||
-        !entries->cursor->snapshot().Holds(*memory.segment, slot) ||
-        LoadRelaxed(memory.segment->record(slot)) != memory.log_offset) {
-      continue;
-    }
-    return entries->handle->FillFrom(memory, true) ? entries->handle->ReadTexts(memory, strings, true) : nullptr;
+  if (!entries->cursor) return Boolean(env, false);
+  Result<std::optional<store::MemoryRef>> memory = entries->cursor->Next();
+  if (!memory.ok()) return Throw(env, memory.status());
+  if (!memory->has_value()) {
+    entries->cursor.reset();
+    return Boolean(env, false);
   }
-  return Boolean(env, false);
+  return entries->handle->FillFrom(**memory, true) ? entries->handle->ReadTexts(**memory, strings, true) : nullptr;
 }
 
 napi_value CursorClose(napi_env env, napi_callback_info info) {
@@ -282,17 +273,21 @@ napi_value CursorClose(napi_env env, napi_callback_info info) {
 }
 
 napi_value Entries(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument = nullptr;
+  size_t count = 2;
+  napi_value arguments[2] = {nullptr, nullptr};
   napi_value self = nullptr;
   void* data = nullptr;
-  napi_get_cb_info(env, info, &count, &argument, &self, &data);
+  napi_get_cb_info(env, info, &count, arguments, &self, &data);
   auto* handle = static_cast<Handle*>(data);
   if (handle->closed()) return Throw(env, Status::Error(ErrorCode::kClosed));
+  std::shared_ptr<const filter::Filter> filter;
+  const Status read = ReadFilter(env, arguments[1], &filter);
+  if (!read.ok()) return Throw(env, read);
   Result<store::Snapshot> snapshot = handle->store().TakeSnapshot();
   if (!snapshot.ok()) return Throw(env, snapshot.status());
   auto* entries = new EntriesCursor{handle, nullptr, std::nullopt};
-  entries->cursor.emplace(handle->store(), std::move(*snapshot), static_cast<Sequence>(GetDouble(env, argument, 0)));
+  entries->cursor.emplace(handle->store(), std::move(*snapshot), static_cast<Sequence>(GetDouble(env, arguments[0], 0)),
+                          std::move(filter));
   napi_value object = nullptr;
   napi_create_object(env, &object);
   napi_wrap(

@@ -5,6 +5,7 @@
 
 import { closedError, Failure, isThermoclineError } from '../errors'
 import type { NativeCursor } from '../native'
+import type { CheckedEntriesOptions } from '../options'
 import type { Memory } from '../types'
 import type { MemoryReader } from './memory-reader'
 
@@ -19,10 +20,10 @@ export class EntriesIterator implements IterableIterator<Memory> {
   readonly #isClosed: () => boolean
   #cursor: NativeCursor | undefined
 
-  constructor(reader: MemoryReader, since: number, isClosed: () => boolean) {
+  constructor(reader: MemoryReader, options: CheckedEntriesOptions, isClosed: () => boolean) {
     this.#reader = reader
     this.#isClosed = isClosed
-    this.#cursor = reader.native.entries(since)
+    this.#cursor = reader.native.entries(options.since, options.where)
   }
 
   [Symbol.iterator](): this {

@@ -6,11 +6,10 @@
 
 import { Failure, failure, outOfRange, wrongType } from '../errors'
 import { addon } from '../native'
-import { describe } from '../options'
 import type { JsonObject } from '../types'
+import { describe, isPlainObject } from '../values'
 
-const depthMax = 200
-const { metadataBytesMax } = addon.limits
+const { metadataBytesMax, metadataDepthMax: depthMax } = addon.limits
 
 /** What JSON cannot hold between quotes as it is; surrogates are left to JSON.stringify, which escapes lone ones. */
 const needsEscape = /["\\\u0000-\u001f\ud800-\udfff]/
@@ -38,13 +37,6 @@ function quote(text: string): string {
 function encodeNumber(value: number, key: string): string {
   if (!Number.isFinite(value)) throw outOfRange(`metadata must hold finite numbers, but ${describe(key)} is ${value}`)
   return value === 0 && Object.is(value, -0) ? '-0' : String(value)
-}
-
-/** Plain in any realm: no prototype, or one that has none itself and is an Object.prototype. */
-function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype || prototype === null) return true
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype as object, 'isPrototypeOf')
 }
 
 /** Of no subclass, in any realm: an Array.prototype is the one prototype that is an array itself. */

@@ -46,8 +46,8 @@ function decodeHits(triples: Float64Array, reader: MemoryReader): Hit[] {
 
 /** See `Store.searchSync`. */
 export function searchSync(host: SearchHost, query: unknown, options: unknown): Hit[] {
-  const { limit, minScore } = readSearchOptions(options)
-  const triples = host.native.searchSync(checkQuery(query, host.native), limit, minScore)
+  const { limit, minScore, filter } = readSearchOptions(options)
+  const triples = host.native.searchSync(checkQuery(query, host.native), limit, minScore, filter)
   return decodeHits(triples, host.reader)
 }
 
@@ -64,6 +64,6 @@ export async function search(host: SearchHost, query: unknown, options: unknown)
 function searchOffThread(host: SearchHost, query: Float32Array, options: CheckedSearchOptions): Promise<Float64Array> {
   const { native, pending } = host
   const token = ++lastToken
-  const scan = native.search(query, options.limit, options.minScore, token)
+  const scan = native.search(query, options.limit, options.minScore, options.filter, token)
   return pending.interruptible(scan, () => native.searchCancel(token), options.signal)
 }

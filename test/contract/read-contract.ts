@@ -2,7 +2,7 @@
 
 import type { Memory, MemoryView } from 'thermocline'
 import { expect, test } from 'vitest'
-import { expectMisuse, failureOf, shortCode } from '../support/failures.js'
+import { expectMisuse } from '../support/failures.js'
 import { type StoreMaker, temporaryStore } from '../support/temporary.js'
 
 const plain = (view: MemoryView): Memory => ({
@@ -164,14 +164,6 @@ export function readContract(makeStore: StoreMaker): void {
       }
     }
     expect(iterators.every((iterator) => iterator.next().done)).toBe(true)
-  })
-
-  test('where is not supported and never ignored', () => {
-    const { store } = temporaryStore(makeStore)
-    for (const where of [{}, { metadata: { a: 1 } }, null as never]) {
-      expect(shortCode(failureOf(() => store.entries({ where })))).toBe('NOT_SUPPORTED')
-    }
-    expect([...store.entries({ where: undefined })]).toEqual([])
   })
 
   test('size and sequence follow each write of any handle at once', () => {

@@ -204,12 +204,6 @@ export function searchContract(makeStore: StoreMaker): void {
     unused.abort()
   })
 
-  test('a filter is not supported and never ignored', async () => {
-    const { store } = temporaryStore(makeStore)
-    expect(shortCode(failureOf(() => store.searchSync([1, 0, 0], { filter: {} })))).toBe('NOT_SUPPORTED')
-    expect(shortCode(await rejectionOf(store.search([1, 0, 0], { filter: { id: { eq: 'a' } } })))).toBe('NOT_SUPPORTED')
-  })
-
   test('a search is a snapshot: writes after the call change none of its hits', async () => {
     const { store } = temporaryStore(makeStore)
     for (let index = 0; index < 500; index++) store.put({ id: `m${index}`, embedding: [1, index, 0], content: 'old' })

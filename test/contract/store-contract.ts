@@ -8,6 +8,7 @@ import { describe } from 'vitest'
 import type { StoreMaker } from '../support/temporary.js'
 import { changesContract } from './changes-contract.js'
 import { closingContract } from './closing-contract.js'
+import { filterContract } from './filter-contract.js'
 import { putManyContract } from './put-many-contract.js'
 import { readContract } from './read-contract.js'
 import { searchContract } from './search-contract.js'
@@ -20,6 +21,7 @@ export function storeContract(name: string, makeStore: StoreMaker): void {
     describe('putMany and write', () => putManyContract(makeStore))
     describe('reading', () => readContract(makeStore))
     describe('searching', () => searchContract(makeStore))
+    describe('filters', () => filterContract(makeStore))
     describe('changes', () => changesContract(makeStore))
     describe('values', () => valueContract(makeStore))
     describe('closing', () => closingContract(makeStore))

@@ -7,10 +7,12 @@ import { type ContentLog, type MemoryIndex, openWarmTier } from 'thermocline/war
 import { expect, test } from 'vitest'
 import { contentsOf } from '../support/failures.js'
 import { temporaryDirectory, temporaryStore } from '../support/temporary.js'
+import { badFilters, boundlessFilters } from '../support/wrong-filters.js'
 import * as wrong from '../support/wrong-values.js'
 
 const callsMin = 5000
 const dimensions = 3
+const wrongFilters = [...badFilters, ...boundlessFilters()]
 
 /** Per method, the wrong values of each argument and one that is right. */
 const methods: Record<string, { bad: unknown[]; good: unknown }[]> = {
@@ -51,14 +53,14 @@ const methods: Record<string, { bad: unknown[]; good: unknown }[]> = {
   ],
   search: [
     { bad: wrong.badQueries, good: [1, 0, 0] },
-    { bad: wrong.badSearch, good: undefined },
+    { bad: [...wrong.badSearch, ...wrong.withKey('filter', wrongFilters)], good: undefined },
   ],
   searchSync: [
     { bad: wrong.badQueries, good: [1, 0, 0] },
-    { bad: wrong.badSearch, good: undefined },
+    { bad: [...wrong.badSearch, ...wrong.withKey('filter', wrongFilters)], good: undefined },
   ],
   entries: [
-    { bad: [...wrong.badOptions, ...wrong.badSince, ...wrong.withKey('where', [null, {}, 1])], good: undefined },
+    { bad: [...wrong.badOptions, ...wrong.badSince, ...wrong.withKey('where', wrongFilters)], good: undefined },
   ],
   changes: [
     {

@@ -131,5 +131,4 @@ export const badSearch = [
   ...withKey('minScore', badNumbers),
   ...withKey('exact', notBoolean),
   ...withKey('signal', strange),
-  ...withKey('filter', [null, {}, 1]),
 ]

@@ -4,6 +4,8 @@
 import {
   type Change,
   type CodedError,
+  type Condition,
+  type Filter,
   type Hit,
   isThermoclineError,
   type JsonObject,
@@ -52,6 +54,15 @@ export function claims(store: Store, tier: WarmTier, memory: Memory, view: Memor
   store.write(operations)
   store.put({ ...frozen, metadata }, { ifSequence: 0 })
   open('path', { dimensions: undefined, metric: 'l2', durability: 'commit' })
+  const range: Condition = { gte: 1, lt: undefined, exists: true, in: ['a', 1, null], prefix: 'a' }
+  const filter: Filter = {
+    metadata: { 'a.b': 'x', n: 1, none: null, yes: true, range },
+    createdAt: { gt: 0 },
+    or: [{ id: { in: ['a'] } }, { not: { confidence: range } }],
+    and: undefined,
+  }
+  store.searchSync([1], { filter })
+  store.entries({ where: filter, since: 1 })
 
   // @ts-expect-error a view is read-only
   view.content = 'x'
@@ -65,6 +76,18 @@ export function claims(store: Store, tier: WarmTier, memory: Memory, view: Memor
   store.put({ id: 'a', metadata: { at: new Date() } })
   // @ts-expect-error a Float64Array is no Vector
   store.searchSync(new Float64Array(3))
+  // @ts-expect-error no such part of a filter
+  store.entries({ where: { content: { eq: 'x' } } })
+  // @ts-expect-error no such part of a condition
+  store.entries({ where: { metadata: { a: { like: 'x' } } } })
+  // @ts-expect-error a list of values stands behind `in`
+  store.searchSync([1], { filter: { metadata: { a: ['x'] } } })
+  // @ts-expect-error a variable that was not set is no value
+  store.searchSync([1], { filter: { metadata: { a: undefined } } })
+  // @ts-expect-error only paths have the short form
+  store.searchSync([1], { filter: { createdAt: 5 } })
+  // @ts-expect-error a Date is no scalar
+  store.searchSync([1], { filter: { createdAt: { gt: new Date() } } })
   // @ts-expect-error size is read-only
   store.size = 5
   // @ts-expect-error an update needs a patch
