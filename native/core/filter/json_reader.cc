@@ -63,6 +63,17 @@ char UnescapedChar(char c) {
   }
 }
 
+// Every integer of so many digits is a double, and so is each step on the way to it.
+constexpr size_t kExactDigits = 15;
+
+/// Of at most kExactDigits characters.
+double Integer(std::string_view number) {
+  const bool negative = number.front() == '-';
+  int64_t value = 0;
+  for (const char digit : number.substr(negative ? 1 : 0)) value = value * 10 + (digit - '0');
+  return negative ? -static_cast<double>(value) : static_cast<double>(value);
+}
+
 /// What a number becomes that no double is near: an infinity or a zero. By the decimal exponent of its first digit
 /// that is not 0, because std::from_chars does not say on which side it left the range.
 double OutOfRange(std::string_view number) {
@@ -87,86 +98,6 @@ double OutOfRange(std::string_view number) {
 
 }  // namespace
 
-void JsonReader::SkipSpace() {
-  while (at_ < end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
-}
-
-bool JsonReader::Fail() {
-  failed_ = true;
-  at_ = end_;
-  return false;
-}
-
-bool JsonReader::AtEnd() {
-  SkipSpace();
-  return at_ == end_ && !failed_;
-}
-
-JsonReader::Kind JsonReader::Peek() {
-  SkipSpace();
-  if (at_ == end_) {
-    Fail();
-    return Kind::kNone;
-  }
-  switch (*at_) {
-    case '{':
-      return Kind::kObject;
-    case '[':
-      return Kind::kArray;
-    case '"':
-      return Kind::kString;
-    case 't':
-      return Kind::kTrue;
-    case 'f':
-      return Kind::kFalse;
-    case 'n':
-      return Kind::kNull;
-    default:
-      if (*at_ == '-' || IsDigit(*at_)) return Kind::kNumber;
-      Fail();
-      return Kind::kNone;
-  }
-}
-
-void JsonReader::Open() {
-  if (++depth_ > depth_max_) {
-    Fail();
-    return;
-  }
-  ++at_;
-  just_opened_ = true;
-}
-
-/// Past the comma, or past the closing bracket: false.
-bool JsonReader::NextItem(char close) {
-  SkipSpace();
-  if (at_ == end_) return Fail();
-  const bool first = just_opened_;
-  just_opened_ = false;
-  if (*at_ == close) {
-    ++at_;
-    --depth_;
-    return false;
-  }
-  if (first) return true;
-  if (*at_ != ',') return Fail();
-  ++at_;
-  return true;
-}
-
-bool JsonReader::NextMember(Text* key) {
-  if (!NextItem('}')) return false;
-  SkipSpace();
-  if (at_ == end_ || *at_ != '"') return Fail();
-  *key = ReadString();
-  SkipSpace();
-  if (at_ == end_ || *at_ != ':') return Fail();
-  ++at_;
-  return true;
-}
-
-bool JsonReader::NextElement() { return NextItem(']'); }
-
 /// Past an escape whose backslash is at hand.
 bool JsonReader::SkipEscape() {
   if (end_ - at_ < 2) return Fail();
@@ -182,29 +113,6 @@ bool JsonReader::SkipEscape() {
   }
   at_ += 6;
   return true;
-}
-
-JsonReader::Text JsonReader::ReadString() {
-  Text text;
-  const char* const begin = ++at_;
-  while (at_ < end_) {
-    const char c = *at_;
-    if (c == '"') {
-      text.raw = {begin, static_cast<size_t>(at_ - begin)};
-      ++at_;
-      return text;
-    }
-    if (c == '\\') {
-      text.escaped = true;
-      if (!SkipEscape()) return Text();
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      break;
-    } else {
-      ++at_;
-    }
-  }
-  Fail();
-  return Text();
 }
 
 std::string_view JsonReader::Decode(const Text& text, std::string& scratch) {
@@ -234,8 +142,9 @@ std::string_view JsonReader::Decode(const Text& text, std::string& scratch) {
 }
 
 /// Past a number by the grammar of JSON, which std::from_chars alone would not keep. Empty: failed.
-std::string_view JsonReader::ScanNumber() {
+JsonReader::Number JsonReader::ScanNumber() {
   const char* const begin = at_;
+  bool integer = true;
   const auto digits = [this] {
     const char* const first = at_;
     while (at_ < end_ && IsDigit(*at_)) ++at_;
@@ -246,22 +155,25 @@ std::string_view JsonReader::ScanNumber() {
   bool good = digits();
   if (zero && at_ - begin > (*begin == '-' ? 2 : 1)) good = false;  // no digits after a leading 0
   if (good && at_ < end_ && *at_ == '.') {
+    integer = false;
     ++at_;
     good = digits();
   }
   if (good && at_ < end_ && (*at_ == 'e' || *at_ == 'E')) {
+    integer = false;
     ++at_;
     if (at_ < end_ && (*at_ == '+' || *at_ == '-')) ++at_;
     good = digits();
   }
-  if (good) return {begin, static_cast<size_t>(at_ - begin)};
+  if (good) return {{begin, static_cast<size_t>(at_ - begin)}, integer};
   Fail();
   return {};
 }
 
 double JsonReader::ReadNumber() {
-  const std::string_view number = ScanNumber();
+  const auto [number, integer] = ScanNumber();
   if (number.empty()) return 0;
+  if (integer && number.size() <= kExactDigits) return Integer(number);
   double value = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
   return error == std::errc() ? value : OutOfRange(number);

@@ -31,18 +31,20 @@ class PathTable {
  public:
   PathTable() = default;
   /// Sorted, each once; their numbers are their places.
-  explicit PathTable(std::vector<std::string> paths) : paths_(std::move(paths)) {}
+  explicit PathTable(std::vector<std::string> paths);
 
   PathRange all() const { return {0, static_cast<uint32_t>(paths_.size()), 0}; }
   PathMatch Find(const PathRange& range, std::string_view key) const;
   /// Whether only a key of the outermost object can be this path.
-  bool IsPlain(uint32_t path) const { return paths_[path].find('.') == std::string::npos; }
+  bool IsPlain(uint32_t path) const { return plain_[path]; }
 
  private:
+  bool Continues(uint32_t path, size_t used, std::string_view key) const;
   /// The first path of the range whose rest is not below `key` followed by `next`; 0 stands for the end.
   uint32_t LowerBound(uint32_t begin, uint32_t end, size_t used, std::string_view key, char next) const;
 
   std::vector<std::string> paths_;
+  std::vector<bool> plain_;
 };
 
 }  // namespace thermocline::filter
