@@ -254,7 +254,7 @@ Status ReadFilter(napi_env env, napi_value value, std::shared_ptr<const filter::
   if (TypeOf(env, value) == napi_undefined) return Status::Ok();
   std::vector<char> buffer;
   std::string_view text;
-  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, buffer, kFilterBytesMax, &text));
+  THERMOCLINE_RETURN_IF_ERROR(ReadLongText(env, value, buffer, kFilterBytesMax, &text));
   Result<filter::Filter> compiled = filter::Filter::Compile(text);
   if (!compiled.ok()) return compiled.status();
   *filter = std::make_shared<const filter::Filter>(std::move(*compiled));

@@ -189,7 +189,7 @@ void Store::FillBlock(Segment& segment, const Operation& operation, bool with_em
   if (with_embedding && !put.embedding.empty()) {
     std::memcpy(segment.embedding(slot), put.embedding.data(), put.embedding.size_bytes());
   }
-  WriteSketch(segment, slot, !put.embedding.empty());
+  WriteSketch(segment, slot, put.embedding.empty() ? nullptr : put.embedding.data());
   segment.created_at(slot) = std::bit_cast<uint64_t>(put.created_at);
   segment.confidence(slot) = std::bit_cast<uint64_t>(put.confidence);
   format::Statistics& statistics = segment.statistics(slot);
@@ -215,7 +215,8 @@ Status Store::CopyEmbedding(Operation& operation, Segment& segment, const Memory
     operation.embedding_crc =
         Crc32c(format::BlockSeed(salt_, segment.number(), operation.slot), segment.embedding(operation.slot), size);
   }
-  WriteSketch(segment, operation.slot, from.record.has(format::kHasEmbedding));
+  const bool has_embedding = from.record.has(format::kHasEmbedding);
+  WriteSketch(segment, operation.slot, has_embedding ? segment.embedding(operation.slot) : nullptr);
   operation.copied_from = position;
   return Status::Ok();
 }

@@ -221,7 +221,8 @@ void Store::Rebuilder::WriteSketches(const FoundFrame& frame) const {
     const auto record = ReadRecord(segment, offset);
     if (!record) return;
     if (record->kind() != format::RecordKind::kDelete && segment.Covers(record->slot())) {
-      store_.WriteSketch(segment, record->slot(), record->has(format::kHasEmbedding));
+      const bool has_embedding = record->has(format::kHasEmbedding);
+      store_.WriteSketch(segment, record->slot(), has_embedding ? segment.embedding(record->slot()) : nullptr);
     }
     offset += record->header.length;
   }

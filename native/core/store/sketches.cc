@@ -16,11 +16,11 @@ constexpr uint32_t kCentreSamples = 1024;
 
 // Of a block whose embedding is in place. Other threads may be writing the sketches of its neighbours: each sketch has
 // bytes of its own.
-void Store::WriteSketch(Segment& segment, Slot slot, bool has_embedding) const {
+void Store::WriteSketch(Segment& segment, Slot slot, const float* embedding) const {
   if (!segment.has_sketches()) return;
   const kernels::SketchPlace place = segment.sketch(slot);
-  if (has_embedding) {
-    sketch_coder_->Write(segment.embedding(slot), segment.centre(), place);
+  if (embedding != nullptr) {
+    sketch_coder_->Write(embedding, segment.centre(), place);
   } else {
     sketch_coder_->WriteNone(place);
   }

@@ -224,7 +224,7 @@ class Store final : private IdMatcher {
   void WakeHelper();
 
   // sketches.cc
-  void WriteSketch(Segment& segment, Slot slot, bool has_embedding) const;
+  void WriteSketch(Segment& segment, Slot slot, const float* embedding) const;
   std::vector<float> LearnCentre(const format::Meta& list);
 
   // commit.cc
