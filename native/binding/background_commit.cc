@@ -4,6 +4,7 @@ namespace thermocline::binding {
 
 Result<Sequence> CommitAndFlush(store::Store& store, store::Batch& batch, uint64_t lock_timeout_us, bool flush,
                                 uint32_t* applied) {
+  batch.with_images = flush;
   Result<Sequence> committed = store.Commit(batch, lock_timeout_us);
   *applied = batch.applied;
   batch.Clear();

@@ -29,5 +29,7 @@ inline constexpr uint64_t kLogBytesPerSlot = 4096;
 /// Frames of one `write` and the segments made for them stay addressable and countable in 32 bits.
 inline constexpr uint32_t kWriteOperationsMax = 1u << 20;
 inline constexpr uint64_t kFrameBytesMax = 1ull << 30;
+/// Blocks that a flush repeats in the log cost their bytes twice; more than this is cheaper synced in their own files.
+inline constexpr uint64_t kImagesBytesMax = 256 * 1024;
 
 }  // namespace thermocline

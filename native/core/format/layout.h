@@ -323,12 +323,17 @@ struct SessionWords {
   uint32_t wake;       // bumped at each commit while somebody follows
   uint32_t followers;  // threads that wait on `wake`
   uint32_t pad3[14];
-  uint32_t marker_removed;  // 1: the clean marker is gone from the disk
+  uint32_t marker_removed;  // 1: the clean marker is gone from the disk, 2: removed without a sync
   uint32_t pad4[15];
   uint32_t space_lock;  // what is backed by the disk of the segments that exist
   uint32_t pad5[15];
+  uint32_t flush_lock;
+  uint32_t flushes;  // bumped at each end of a flush
+  uint32_t pad6[14];
 };
-static_assert(sizeof(SessionWords) == 6 * 64);
+static_assert(sizeof(SessionWords) == 7 * 64);
+inline constexpr uint32_t kMarkerSynced = 1;
+inline constexpr uint32_t kMarkerUnsynced = 2;
 
 struct ParticipantLine {
   uint32_t incarnation;

@@ -2,17 +2,62 @@
 //
 // Nothing here allocates, maps or fails once a commit has begun (R12). Write lock held throughout.
 
+#include <bit>
 #include <cstring>
 
+#include "core/format/image.h"
 #include "core/store/commit_plan.h"
 #include "core/store/log_reader.h"
 
 namespace thermocline::store {
 
+/// The header of the frame that comes next, but for what its kind has of its own. Write lock held.
+format::FrameHeader Store::NextFrameHeader(format::FrameKind kind) const {
+  format::FrameHeader header{};
+  header.magic = format::kFrameMagic;
+  header.kind = static_cast<uint16_t>(kind);
+  header.first_sequence = LoadRelaxed(boot_->applied) + 1;
+  header.epoch = LoadRelaxed(boot_->epoch);
+  // Each of the three is true by itself at any moment, so they need not be of one flush.
+  header.durable = LoadRelaxed(boot_->watermark_sequence);
+  header.watermark = LoadRelaxed(boot_->watermark);
+  header.checkpoint = LoadRelaxed(boot_->checkpoint);
+  header.memories_after = LoadRelaxed(boot_->size);
+  header.previous_frame = LoadRelaxed(boot_->last_frame);
+  header.previous_header_crc = static_cast<uint32_t>(LoadRelaxed(boot_->last_frame_crc));
+  return header;
+}
+
+/// The body is in its place: writes the header and moves the tail.
+void Store::CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header) {
+  char* frame = segment.log_data() + offset;
+  const Position position(segment.number(), offset);
+  format::SealFrame(header, format::FrameSeed(salt_, position), frame + sizeof header);
+  std::memcpy(frame, &header, sizeof header);
+  // COMMIT. Pairs with the acquire of readers of `tail` and of whoever repairs.
+  StoreRelease(boot_->tail, Position(segment.number(), offset + FrameBytes(header)).raw());
+}
+
+/// Repeats a block at `out`; returns its bytes there.
+uint64_t Store::WriteImage(const Segment& segment, Slot slot, bool has_embedding, char* out) {
+  const format::Statistics& statistics = segment.statistics(slot);
+  format::ImageHeader header{};
+  header.segment = Raw(segment.number());
+  header.slot = Raw(slot);
+  header.flags = has_embedding ? format::kHasEmbedding : 0;
+  header.created_at = std::bit_cast<double>(segment.created_at(slot));
+  header.confidence = std::bit_cast<double>(segment.confidence(slot));
+  header.activation = LoadRelaxed(statistics.activation);
+  header.last_access = LoadRelaxed(statistics.last_access);
+  header.recall_count = LoadRelaxed(statistics.recall_count);
+  header.embedding_bytes = has_embedding ? static_cast<uint32_t>(segment.layout().embedding_stride) : 0;
+  format::EncodeImage(header, segment.embedding(slot), out);
+  return format::ImageBytes(header.embedding_bytes);
+}
+
 // Steps 5 and 6.
 void Store::WriteFrame(Batch& batch, Plan& plan) {
-  char* frame = plan.segment->log_data() + plan.offset;
-  char* at = frame + sizeof(format::FrameHeader);
+  char* at = plan.segment->log_data() + plan.offset + sizeof(format::FrameHeader);
   for (const Operation& operation : batch.operations()) {
     if (!operation.effective) continue;
     format::EncodeRecord(operation.parts, at);
@@ -27,25 +72,20 @@ void Store::WriteFrame(Batch& batch, Plan& plan) {
     std::memcpy(at, &header, sizeof header);
     at += header.length;
   }
+  for (const Operation& operation : batch.operations()) {
+    if (plan.images == 0) break;
+    if (!operation.effective || operation.kind == format::RecordKind::kDelete) continue;
+    at += WriteImage(*plan.segment, operation.slot, operation.parts.has_embedding, at);
+  }
+  plan.header = NextFrameHeader(format::FrameKind::kRecords);
   format::FrameHeader& header = plan.header;
-  header.magic = format::kFrameMagic;
-  header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);
-  header.body_bytes = plan.record_bytes;
+  header.body_bytes = plan.record_bytes + plan.image_bytes;
   header.record_bytes = plan.record_bytes;
   header.first_sequence = plan.first_sequence;
   header.record_count = plan.records;
-  header.epoch = LoadRelaxed(boot_->epoch);
-  header.durable = LoadRelaxed(boot_->watermark_sequence);
-  header.watermark = LoadRelaxed(boot_->watermark);
-  header.checkpoint = LoadRelaxed(boot_->checkpoint);
+  header.image_count = plan.images;
   header.memories_after = plan.memories;
-  header.previous_frame = LoadRelaxed(boot_->last_frame);
-  header.previous_header_crc = static_cast<uint32_t>(LoadRelaxed(boot_->last_frame_crc));
-  const Position position(plan.segment->number(), plan.offset);
-  format::SealFrame(header, format::FrameSeed(salt_, position), frame + sizeof header);
-  std::memcpy(frame, &header, sizeof header);
-  // COMMIT. Pairs with the acquire of readers of `tail` and of whoever repairs.
-  StoreRelease(boot_->tail, Position(plan.segment->number(), plan.offset + FrameBytes(header)).raw());
+  CommitFrame(*plan.segment, plan.offset, header);
 }
 
 // Steps 7 and 8, from what the plan knows already. ApplyFrame does the same from the bytes.

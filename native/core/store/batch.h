@@ -129,6 +129,8 @@ class Batch {
 
   /// Set by the commit: operations that took effect.
   uint32_t applied = 0;
+  /// The frame is to repeat its blocks, so that a sync of the log alone makes it durable (R13).
+  bool with_images = false;
 
  private:
   Operation& Add(format::RecordKind kind, std::string_view id, bool copy, int64_t if_sequence);

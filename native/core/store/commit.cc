@@ -6,6 +6,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
+#include "core/format/image.h"
 #include "core/io/system.h"
 #include "core/store/claim.h"
 #include "core/store/commit_plan.h"
@@ -59,6 +60,18 @@ Status Store::LockWrite(uint64_t timeout_us) {
   return Status::Ok();
 }
 
+/// Log bytes of a segment that are backed by the disk.
+uint64_t Store::ReadyLogBytes(SegmentNumber segment) const {
+  const uint64_t word = LoadRelaxed(boot_->log_ready[Raw(segment) % format::kSpaceWords]);
+  return word >> 32 == Raw(segment) ? (word & 0xFFFFFFFFu) * 8 : 0;
+}
+
+/// Whether little is left of what is backed behind the end of a frame.
+bool Store::LogIsDue(const Segment& segment, uint64_t end) const {
+  const uint64_t ready = ReadyLogBytes(segment.number());
+  return ready - end < kLogDueBytes && ready < segment.log_capacity();
+}
+
 Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
   batch.applied = 0;
   if (batch.empty()) return sequence();
@@ -107,14 +120,12 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
           plan.segment = open;
           THERMOCLINE_RETURN_IF_ERROR(PlanFrame(batch, plan));
           if (plan.records == 0) return sequence();
-          const uint64_t end = plan.offset + sizeof(format::FrameHeader) + plan.record_bytes;
-          const uint64_t ready = LoadRelaxed(boot_->log_ready[open_segment % format::kSpaceWords]);
-          const uint64_t ready_bytes = ready >> 32 == open_segment ? (ready & 0xFFFFFFFFu) * 8 : 0;
+          const uint64_t end = plan.offset + plan.frame_bytes();
           const uint64_t used = LoadRelaxed(boot_->index_used);
           if (end > open->log_capacity()) {
             log_is_full = true;
-            log_bytes = sizeof(format::FrameHeader) + plan.record_bytes;
-          } else if (end > ready_bytes) {
+            log_bytes = plan.frame_bytes();
+          } else if (end > ReadyLogBytes(open->number())) {
             log_bytes = end;
           } else if (used + plan.inserts > UsableCells(Table().cells())) {
             index_cells = plan.inserts;
@@ -123,11 +134,8 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
             ApplyPlanned(batch, plan);
             batch.applied = plan.records;
             WakeFollowers();
-            const uint64_t frame_bytes = end - plan.offset;
-            frame_bytes_.store(frame_bytes, std::memory_order_relaxed);
-            const bool log_due =
-                ready_bytes - end < std::max(kLogDueBytes, 2 * frame_bytes) && ready_bytes < open->log_capacity();
-            if (log_due || used > GrowAtCells(Table().cells())) WakeHelper();
+            frame_bytes_.store(end - plan.offset, std::memory_order_relaxed);
+            if (LogIsDue(*open, end) || used > GrowAtCells(Table().cells())) WakeHelper();
             return plan.first_sequence + plan.records - 1;
           }
         }
@@ -228,10 +236,15 @@ Status Store::PlanFrame(Batch& batch, Plan& plan) {
   plan.first_sequence = LoadRelaxed(boot_->applied) + 1;
   plan.memories = LoadRelaxed(boot_->size);
   plan.record_bytes = 0;
+  plan.image_bytes = 0;
   plan.records = 0;
+  plan.images = 0;
   plan.inserts = 0;
   for (Operation& operation : batch.operations()) THERMOCLINE_RETURN_IF_ERROR(PlanOperation(batch, operation, plan));
-  if (sizeof(format::FrameHeader) + plan.record_bytes > kFrameBytesMax) {
+  // Beyond this the flush that follows syncs the blocks files.
+  if (!batch.with_images || plan.image_bytes > kImagesBytesMax) plan.images = 0;
+  if (plan.images == 0) plan.image_bytes = 0;
+  if (plan.frame_bytes() > kFrameBytesMax) {
     return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(kFrameBytesMax));
   }
   return Status::Ok();
@@ -349,9 +362,11 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
   plan.inserts += operation.inserts ? 1 : 0;
   if (operation.kind == format::RecordKind::kDelete) {
     plan.memories -= 1;
-  } else if (!present) {
-    plan.memories += 1;
+    return Status::Ok();
   }
+  plan.image_bytes += format::ImageBytes(parts.has_embedding ? plan.segment->layout().embedding_stride : 0);
+  plan.images += 1;
+  if (!present) plan.memories += 1;
   return Status::Ok();
 }
 

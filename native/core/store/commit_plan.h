@@ -10,11 +10,15 @@ struct Store::Plan {
   Segment* segment = nullptr;
   uint64_t offset = 0;  // of the frame
   uint64_t record_bytes = 0;
+  uint64_t image_bytes = 0;  // of the blocks that the frame repeats (R13), 0: it repeats none
   uint32_t records = 0;
+  uint32_t images = 0;
   uint64_t inserts = 0;  // index cells that will be filled
   uint64_t memories = 0;
   Sequence first_sequence = 0;
   format::FrameHeader header{};
+
+  uint64_t frame_bytes() const { return sizeof(format::FrameHeader) + record_bytes + image_bytes; }
 };
 
 class Store::WriteGuard {

@@ -1,82 +1,211 @@
-// What survives a power cut: flush, and the clean close that lets the next opener believe the cache.
+// What survives a power cut: what a flush writes and syncs, and the clean close that lets the next opener believe the
+// cache.
+//
+// Watermark and checkpoint are written by the owner of the flush lock alone, or by whoever has the store for itself.
+// Both only rise: frames before the watermark are durable, blocks of frames before the checkpoint are on the disk in
+// their own place, and blocks of frames between the two have an image in the log (R13).
 
 #include <algorithm>
 #include <cstring>
 
 #include "core/base/crc32c.h"
+#include "core/base/limits.h"
 #include "core/format/blocks.h"
+#include "core/format/image.h"
 #include "core/io/system.h"
 #include "core/store/claim.h"
 #include "core/store/log_reader.h"
 #include "core/store/store.h"
 
 namespace thermocline::store {
+namespace {
+
+// A rebuild looks for images from the checkpoint on: so much of the log, then the blocks files are synced again.
+constexpr uint64_t kCheckpointBytes = 4 * 1024 * 1024;
+
+// Making room for images may need a turn or two when writers take it first; then the blocks files are synced instead.
+constexpr int kRoomTurns = 3;
+
+}  // namespace
 
 /// R8: the kernel reports a failed sync once and success ever after, while the data is gone.
 Status Store::Poison(const Status& cause) {
-  StoreRelease(boot_->poison, uint64_t{1});
+  if (boot_ != nullptr) StoreRelease(boot_->poison, uint64_t{1});
   return cause;
 }
 
-/// Syncs blocks and logs of the listed segments from `from`'s to `to`'s.
-Status Store::SyncSegments(const format::Meta& list, Position from, Position to) {
-  const int first = std::max(0, from.none() ? 0 : list.IndexOf(from.segment()));
-  const int last = list.IndexOf(to.segment());
+Status Store::CheckPoison() const {
+  return LoadAcquire(boot_->poison) == 0 ? Status::Ok() : Status::Error(ErrorCode::kPoisoned);
+}
+
+/// What one flush makes durable: all frames up to `to`.
+struct Store::FlushPlan {
+  Position from;  // the watermark before
+  Position to;
+  Sequence applied = 0;
+  bool blocks = false;  // the blocks files are synced too, which moves the checkpoint
+};
+
+/// Blocks to repeat in one image frame.
+struct Store::ImagePlan {
+  uint64_t bytes = 0;
+  uint32_t count = 0;
+};
+
+/// Calls visit(slot, has_embedding) for every block of the frames between two places of one log that has no image.
+template <typename Visit>
+Status Store::VisitBlocks(const Segment& segment, uint64_t from, uint64_t to, Visit visit) const {
+  for (uint64_t at = from; at < to;) {
+    const auto frame = ReadFrame(segment, salt_, at, false);
+    if (!frame) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
+    uint64_t record_at = at + sizeof *frame;
+    at += FrameBytes(*frame);
+    if (frame->image_count > 0) continue;  // a commit that brought its own
+    for (uint32_t i = 0; i < frame->record_count; ++i) {
+      const auto record = ReadRecord(segment, record_at);
+      if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), record_at);
+      if (record->kind() != format::RecordKind::kDelete && !visit(record->slot(), record->has(format::kHasEmbedding))) {
+        return Status::Ok();
+      }
+      record_at += record->header.length;
+    }
+  }
+  return Status::Ok();
+}
+
+/// Write lock held, both places in `segment`, which is mapped. Too much for images: `plan->blocks`.
+Result<Store::ImagePlan> Store::PlanImages(const Segment& segment, FlushPlan* plan) const {
+  ImagePlan images;
+  const uint64_t stride = segment.layout().embedding_stride;
+  const Status walked = VisitBlocks(segment, plan->from.offset(), plan->to.offset(), [&](Slot, bool has_embedding) {
+    images.bytes += format::ImageBytes(has_embedding ? stride : 0);
+    images.count += 1;
+    return images.bytes <= kImagesBytesMax;
+  });
+  if (!walked.ok()) return walked;
+  if (images.bytes > kImagesBytesMax) plan->blocks = true;
+  return images;
+}
+
+/// Write lock held, room checked. Moves the tail behind the new frame.
+Status Store::AppendImages(Segment& segment, const ImagePlan& images, FlushPlan* plan) {
+  const uint64_t offset = plan->to.offset();
+  char* at = segment.log_data() + offset + sizeof(format::FrameHeader);
+  THERMOCLINE_RETURN_IF_ERROR(VisitBlocks(segment, plan->from.offset(), offset, [&](Slot slot, bool has_embedding) {
+    at += WriteImage(segment, slot, has_embedding, at);
+    return true;
+  }));
+  format::FrameHeader header = NextFrameHeader(format::FrameKind::kImage);
+  header.body_bytes = images.bytes;
+  header.image_count = images.count;
+  CommitFrame(segment, offset, header);
+  // As after any frame: a death from here on is repaired by storing these two.
+  StoreRelaxed(boot_->last_frame_crc, uint64_t{header.header_crc});
+  StoreRelease(boot_->last_frame, plan->to.raw());
+  plan->to = Position(segment.number(), offset + FrameBytes(header));
+  return Status::Ok();
+}
+
+/// Flush lock held. Decides what is to be synced, under the write lock, and appends the image frame.
+Result<Store::FlushPlan> Store::PlanFlush(FlushScope scope, uint64_t timeout_us) {
+  bool blocks = scope == FlushScope::kBlocks;
+  for (int turn = 0;; ++turn) {
+    const Position seen(LoadAcquire(boot_->tail));
+    if (seen.none()) return FlushPlan{};
+    Result<Segment*> segment = GetSegment(seen.segment());  // mapped before the lock (R17)
+    if (!segment.ok()) return segment.status();
+    uint64_t room_for = 0;
+    {
+      THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
+      const LockGuard guard(*write_lock_);
+      FlushPlan plan;
+      plan.from = Position(LoadRelaxed(boot_->watermark));
+      plan.to = Position(LoadRelaxed(boot_->tail));
+      plan.applied = LoadRelaxed(boot_->applied);
+      const Position checkpoint(LoadRelaxed(boot_->checkpoint));
+      // Images stay within one log, so that finding them again takes no look at others: a rotation moves the
+      // checkpoint.
+      plan.blocks = blocks || turn == kRoomTurns || checkpoint.segment() != plan.to.segment() ||
+                    seen.segment() != plan.to.segment() || plan.to.offset() - checkpoint.offset() > kCheckpointBytes ||
+                    plan.applied - LoadRelaxed(boot_->watermark_sequence) > kImagesBytesMax / format::ImageBytes(0);
+      if (plan.blocks) return plan;
+      Result<ImagePlan> images = PlanImages(**segment, &plan);
+      if (!images.ok()) return images.status();
+      if (plan.blocks || images->count == 0) return plan;
+      const uint64_t end = plan.to.offset() + sizeof(format::FrameHeader) + images->bytes;
+      if (end <= ReadyLogBytes(plan.to.segment())) {
+        THERMOCLINE_RETURN_IF_ERROR(AppendImages(**segment, *images, &plan));
+        if (LogIsDue(**segment, plan.to.offset())) WakeHelper();
+        return plan;
+      }
+      room_for = end;
+    }
+    // No room, and none to be had (the log is full, or the disk): then the blocks themselves.
+    if (room_for > (*segment)->log_capacity() || !EnsureLog(**segment, room_for, timeout_us).ok()) blocks = true;
+  }
+}
+
+/// Flush lock held, or alone. Syncs logs, and blocks files with `blocks`, from one segment of the list to another.
+Status Store::SyncSegments(const format::Meta& list, SegmentNumber from, SegmentNumber to, bool blocks) {
+  const int first = std::max(0, list.IndexOf(from));
+  const int last = list.IndexOf(to);
   for (int i = first; i <= last; ++i) {
     Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(list.segments[static_cast<size_t>(i)].number));
     if (!segment.ok()) return segment.status();
-    Status status = (*segment)->blocks_file().SyncData();
+    Status status = blocks ? (*segment)->blocks_file().SyncData() : Status::Ok();
     if (status.ok()) status = (*segment)->log_file().SyncData();
     if (!status.ok()) return Poison(status);
   }
   return Status::Ok();
 }
 
-Status Store::Flush(uint64_t timeout_us) {
-  const Sequence wanted = sequence();
-  const std::lock_guard<std::mutex> guard(flush_mutex_);
-  if (LoadAcquire(boot_->poison) != 0) return Status::Error(ErrorCode::kPoisoned);
-  // Another thread's flush that began after this call's writes covers them.
-  if (LoadAcquire(boot_->watermark_sequence) >= wanted && LoadAcquire(boot_->structure_unsynced) == 0) {
-    return Status::Ok();
+/// Whether a handle of durability 'none' left something unsynced that a flush relies on: segments, the list that names
+/// them, the removal of the clean marker.
+bool Store::StructureIsDue() const {
+  return LoadAcquire(boot_->structure_unsynced) != 0 ||
+         LoadAcquire(session_->marker_removed) == format::kMarkerUnsynced;
+}
+
+/// Flush lock held.
+Status Store::SyncStructure(uint64_t timeout_us) {
+  THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
+  const LockGuard guard(*growth_lock_);
+  if (LoadAcquire(session_->marker_removed) == format::kMarkerUnsynced) {
+    const Status status = cache_file_.SyncData();
+    if (!status.ok()) return Poison(status);
+    StoreRelease(session_->marker_removed, format::kMarkerSynced);
   }
-  THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
-  const Sequence applied = LoadRelaxed(boot_->applied);
-  const Position tail(LoadRelaxed(boot_->tail));
-  const Position from(LoadRelaxed(boot_->checkpoint));
-  write_lock_->Release();
-  if (tail.none()) return Status::Ok();
+  if (LoadAcquire(boot_->structure_unsynced) == 0) return Status::Ok();
+  Result<std::shared_ptr<const format::Meta>> list = NewestList();
+  if (!list.ok()) return list.status();
+  // All that the list names, also what was made ahead: a synced list must not name a file without its header.
+  const std::vector<format::SegmentEntry>& segments = (*list)->segments;
+  THERMOCLINE_RETURN_IF_ERROR(SyncSegments(**list, static_cast<SegmentNumber>(segments.front().number),
+                                           static_cast<SegmentNumber>(segments.back().number), true));
+  format::Meta again = **list;
+  again.list_generation += 1;
+  THERMOCLINE_RETURN_IF_ERROR(WriteMeta(std::move(again), true));
+  StoreRelease(boot_->structure_unsynced, uint64_t{0});
+  return Status::Ok();
+}
+
+/// Flush lock held.
+Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
+  THERMOCLINE_RETURN_IF_ERROR(CheckPoison());
+  if (StructureIsDue()) THERMOCLINE_RETURN_IF_ERROR(SyncStructure(timeout_us));
+  Result<FlushPlan> planned = PlanFlush(scope, timeout_us);
+  if (!planned.ok()) return planned.status();
+  const FlushPlan& plan = *planned;
+  if (plan.to.none()) return Status::Ok();
   Result<std::shared_ptr<const format::Meta>> list = CurrentList();
   if (!list.ok()) return list.status();
-  if (LoadAcquire(boot_->structure_unsynced) != 0) {
-    // A handle of durability 'none' made segments that were never synced, nor the list that names them.
-    THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
-    StoreRelease(boot_->structure_unsynced, uint64_t{0});
-    list = NewestList();
-    // All that the list names, also what was made ahead: a synced list must not name a file without its header.
-    Status status = list.status();
-    if (list.ok())
-      status =
-          SyncSegments(**list, Position(), Position(static_cast<SegmentNumber>((*list)->segments.back().number), 0));
-    if (status.ok()) {
-      format::Meta again = **list;
-      again.list_generation += 1;
-      status = WriteMeta(std::move(again), true);
-    }
-    growth_lock_->Release();
-    if (!status.ok()) StoreRelease(boot_->structure_unsynced, uint64_t{1});
-    THERMOCLINE_RETURN_IF_ERROR(status);
-  } else {
-    THERMOCLINE_RETURN_IF_ERROR(SyncSegments(**list, from, tail));
-  }
-  if (LoadAcquire(boot_->poison) != 0) return Status::Error(ErrorCode::kPoisoned);
-  THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
-  if (applied >= LoadRelaxed(boot_->watermark_sequence)) {
-    StoreRelaxed(boot_->watermark, tail.raw());
-    StoreRelaxed(boot_->checkpoint, tail.raw());
-    StoreRelease(boot_->watermark_sequence, applied);
-  }
-  write_lock_->Release();
+  const Position from = plan.blocks ? Position(LoadRelaxed(boot_->checkpoint)) : plan.from;
+  THERMOCLINE_RETURN_IF_ERROR(SyncSegments(**list, from.segment(), plan.to.segment(), plan.blocks));
+  // Once more: another process may have met the error that this one's sync no longer reports.
+  THERMOCLINE_RETURN_IF_ERROR(CheckPoison());
+  if (plan.blocks) StoreRelaxed(boot_->checkpoint, plan.to.raw());
+  StoreRelaxed(boot_->watermark, plan.to.raw());
+  StoreRelease(boot_->watermark_sequence, plan.applied);  // pairs with the acquire in IsDurable
   return Status::Ok();
 }
 
@@ -90,6 +219,7 @@ Status Store::CloseClean(bool sync) {
   format::Meta meta = **newest;
   FillLogEnds(meta, tail);
   if (sync) {
+    THERMOCLINE_RETURN_IF_ERROR(SyncColumns(meta));
     meta.watermark = Position(LoadRelaxed(boot_->watermark));
     meta.watermark_sequence = LoadRelaxed(boot_->watermark_sequence);
     meta.checkpoint = Position(LoadRelaxed(boot_->checkpoint));
@@ -98,6 +228,18 @@ Status Store::CloseClean(bool sync) {
   THERMOCLINE_RETURN_IF_ERROR(WriteMeta(meta, sync));
   TrimFiles(meta);
   return sync ? WriteCleanMarker() : Status::Ok();
+}
+
+/// The next opener will believe the columns: all of them, because a record replaces others in segments that were synced
+/// long ago, and statistics change anywhere.
+Status Store::SyncColumns(const format::Meta& list) {
+  for (const format::SegmentEntry& entry : list.segments) {
+    Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(entry.number));
+    if (!segment.ok()) return segment.status();
+    const Status status = (*segment)->blocks_file().SyncData();
+    if (!status.ok()) return Poison(status);
+  }
+  return Status::Ok();
 }
 
 /// Files are cut to what is used. A failure only costs space. The mappings go first: a mapped file is never shrunk.

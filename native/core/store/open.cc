@@ -233,6 +233,7 @@ Status Store::StartSession(bool* first_opener) {
   write_lock_.emplace(session_->write_lock, lock_file_, lines_, self_);
   growth_lock_.emplace(session_->growth_lock, lock_file_, lines_, self_);
   space_lock_.emplace(session_->space_lock, lock_file_, lines_, self_);
+  flush_lock_.emplace(session_->flush_lock, lock_file_, lines_, self_);
   return Status::Ok();
 }
 
@@ -262,8 +263,10 @@ Status Store::OpenCache(bool first_opener, bool created) {
     if (!ours) return Status::Corrupt(FileRole::kCache, 0, 0);
     return MapCache();
   }
+  bool poisoned = false;
   if (ours && !created) {
     THERMOCLINE_RETURN_IF_ERROR(MapCache());
+    poisoned = same_boot && LoadRelaxed(boot_->poison) != 0;
     const bool clean = ClosedClean();
     if ((clean || same_boot) && WordsAreSane()) {
       if (!same_boot) THERMOCLINE_RETURN_IF_ERROR(WriteCacheHeader(*boot));
@@ -274,7 +277,7 @@ Status Store::OpenCache(bool first_opener, bool created) {
       if (Repair().ok()) return Status::Ok();
     }
   }
-  return Rebuild(*boot, created);
+  return Rebuild(*boot, created, poisoned);
 }
 
 Status Store::MapCache() {
@@ -354,10 +357,13 @@ Status Store::SessionWritable(uint64_t timeout_us) {
   Status status = Status::Ok();
   if (LoadAcquire(session_->marker_removed) == 0) {
     std::memset(cache_map_.data() + format::kCleanOffset, 0, sizeof(format::CleanMarker));
-    if (Syncs()) status = cache_file_.SyncData();
+    const bool syncs = Syncs();
+    if (syncs) status = cache_file_.SyncData();
     // A second sync would succeed and say nothing (R8), with the marker still on the disk.
     if (!status.ok()) status = Poison(status);
-    if (status.ok()) StoreRelease(session_->marker_removed, 1u);
+    if (status.ok()) {
+      StoreRelease(session_->marker_removed, syncs ? format::kMarkerSynced : format::kMarkerUnsynced);
+    }
   }
   if (status.ok() && !helper_started_.load(std::memory_order_relaxed)) {
     helper_ = std::thread([this] { RunHelper(); });
@@ -400,7 +406,7 @@ Status Store::Close() {
         io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
     const bool last = others.ok() && !*others;
     if (LoadAcquire(session_->marker_removed) != 0 && LoadRelaxed(boot_->poison) == 0) {
-      if (sync) status = Flush(kCloseGateMicroseconds);
+      if (sync) status = Flush(kCloseGateMicroseconds, last ? FlushScope::kBlocks : FlushScope::kLog);
       if (last && status.ok()) status = CloseClean(sync);
     }
   }

@@ -2,76 +2,45 @@
 //
 // Pass 1 reads frame after frame and keeps the chain: a frame counts only if it names the last kept one as the one
 // before it. The first frame of a segment may name an earlier one; what was read after that is an orphan, written by
-// an owner who was killed before its commit while another went on in the next segment.
-// Pass 2 applies the kept frames in order, marking `died` through what the index names (R4), and ends the prefix at
-// the first frame past the checkpoint whose embeddings did not reach the disk.
-// Damage below the watermark, which a flush covered, is an error: nothing is changed, nothing dropped in silence.
+// an owner who was killed before its commit while another went on in the next segment. Watermark and checkpoint are
+// the highest that `meta` or any frame has, frames beyond a bad one included: each was true when it was written.
+// Pass 2 applies the kept frames in order, marking `died` through what the index names (R4). From the checkpoint on a
+// block that did not reach the disk is written from its image, the newest in a kept frame; the first frame from the
+// watermark on with a block that has none ends the prefix. Before the watermark that is damage of one memory.
+// Damage of the log below the watermark is an error: nothing is changed, nothing dropped in silence.
 // Then everything kept is synced and one new `meta` ends all old logs and lists a new segment, which begins with a
 // synced epoch frame: nothing that lies beyond an end is ever read again.
 //
+// Not here: blocks and their images (recovery_blocks.cc).
 // Thread rule: the first opener, under the gate, alone.
 
 #include <algorithm>
 #include <cstring>
 
-#include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/store/claim.h"
 #include "core/store/log_reader.h"
-#include "core/store/store.h"
+#include "core/store/rebuilder.h"
 
 namespace thermocline::store {
 
-struct Store::FoundFrame {
-  size_t part;  // index in the list
-  uint64_t offset;
-  format::FrameHeader header;
-};
-
-class Store::Rebuilder {
- public:
-  Rebuilder(Store& store, format::Meta meta) : store_(store), meta_(std::move(meta)) {}
-
-  Status Run(const io::BootIdentity& boot, bool created);
-
- private:
-  Status MapAll();
-  void FindFrames();
-  void FindFramesIn(size_t part);
-  void NoteDamage(Position position);
-  bool Link(size_t part, uint64_t offset, const format::FrameHeader& header);
-  Status StartCache(uint64_t entries);
-  Status Grow();
-  bool BlocksArrived(const FoundFrame& frame) const;
-  void WriteSketches(const FoundFrame& frame) const;
-  Status Apply(const FoundFrame& frame);
-  Status Finish(bool created);
-  Status WriteEpochFrame(SegmentNumber number, uint64_t epoch);
-  SegmentNumber NumberOf(size_t part) const { return static_cast<SegmentNumber>(meta_.segments[part].number); }
-
-  Store& store_;
-  format::Meta meta_;
-  std::vector<Segment*> segments_;
-  std::vector<FoundFrame> frames_;
-  Status damage_;
-  uint64_t used_ = 0;
-  uint64_t memories_ = 0;
-  uint64_t dead_bytes_ = 0;
-  Sequence applied_ = 0;
-  uint64_t batches_ = 0;
-};
-
-Status Store::Rebuild(const io::BootIdentity& boot, bool created) {
-  Rebuilder rebuilder(*this, *List());
+/// `poisoned`: in this boot a sync failed, so that no sync of now proves anything (R8). Reading goes on.
+Status Store::Rebuild(const io::BootIdentity& boot, bool created, bool poisoned) {
+  Rebuilder rebuilder(*this, *List(), poisoned);
   recovered_ = !created;
-  return rebuilder.Run(boot, created);
+  const Status status = rebuilder.Run(boot, created);
+  if (status.ok() || boot_ == nullptr || LoadRelaxed(boot_->poison) == 0) return status;
+  // The next opener must know; it finds no sane words and rebuilds again.
+  THERMOCLINE_RETURN_IF_ERROR(WriteCacheHeader(boot));
+  return status;
 }
 
 Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
   THERMOCLINE_RETURN_IF_ERROR(MapAll());
   FindFrames();
   // A rebuild that went on from here would end the logs before the damage and drop durable memories in silence.
-  THERMOCLINE_RETURN_IF_ERROR(damage_);
+  THERMOCLINE_RETURN_IF_ERROR(Damage());
+  CollectImages();
   uint64_t expected = std::max(store_.expected_records_, uint64_t{1});
   if (!frames_.empty()) expected = std::max(expected, frames_.back().header.memories_after);
   THERMOCLINE_RETURN_IF_ERROR(StartCache(expected));
@@ -79,11 +48,12 @@ Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
   for (size_t i = 0; i < frames_.size(); ++i) {
     const Position position(NumberOf(frames_[i].part), frames_[i].offset);
     if (!meta_.Before(position, meta_.checkpoint)) {
-      if (!BlocksArrived(frames_[i])) {
+      const Result<bool> whole = RestoreBlocks(frames_[i]);
+      if (!whole.ok()) return whole.status();
+      if (!*whole && !meta_.Before(position, meta_.watermark)) {
         frames_.resize(i);
         break;
       }
-      WriteSketches(frames_[i]);
     }
     THERMOCLINE_RETURN_IF_ERROR(Apply(frames_[i]));
   }
@@ -111,24 +81,62 @@ void Store::Rebuilder::FindFramesIn(size_t part) {
   const uint64_t end = listed_end != 0 ? listed_end : segment.log_capacity();
   for (uint64_t offset = format::kHeaderBytes; offset < end;) {
     const auto header = ReadFrame(segment, store_.salt_, offset, true);
-    if (!header || offset + FrameBytes(*header) > end || !Link(part, offset, *header)) {
-      // The end of an unfinished log, or damage. Below the watermark only the end of a closed log is no damage, which
-      // the next segment's first frame must then bear out (Link); a listed end says that there was more.
-      const Position position(segment.number(), offset);
-      const bool may_end_here = listed_end == 0 && segment.number() != meta_.watermark.segment();
-      if (meta_.Before(position, meta_.watermark) && !may_end_here) NoteDamage(position);
+    const bool holds = header && offset + FrameBytes(*header) <= end;
+    if (holds) RaiseMarks(*header);
+    if (!holds || !Link(part, offset, *header)) {
+      stops_.push_back({part, offset, holds && !Keeps(*header) ? Position(header->previous_frame) : Position()});
+      LookBeyond(part, offset, end);
       return;
     }
-    // Watermark and checkpoint are the highest in `meta` or in any frame.
-    if (meta_.Before(meta_.watermark, Position(header->watermark))) meta_.watermark = Position(header->watermark);
-    if (meta_.Before(meta_.checkpoint, Position(header->checkpoint))) meta_.checkpoint = Position(header->checkpoint);
     offset += FrameBytes(*header);
   }
 }
 
-/// Bytes that a flush covered cannot be read. The first place counts.
-void Store::Rebuilder::NoteDamage(Position position) {
-  if (damage_.ok()) damage_ = Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+/// Frames behind a bad one do not count, but what they say of watermark and checkpoint does. Headers are looked for at
+/// every place where one can begin, each checked by its own CRC alone, so that the time is linear in the bytes.
+void Store::Rebuilder::LookBeyond(size_t part, uint64_t offset, uint64_t end) {
+  const Segment& segment = *segments_[part];
+  const std::span<const char> bytes = segment.LogBytes(offset, end - offset);
+  const uint64_t size = std::min<uint64_t>(bytes.size(), end - offset);
+  for (uint64_t at = 0; at + sizeof(format::FrameHeader) <= size; at += 8) {
+    uint32_t magic;
+    std::memcpy(&magic, bytes.data() + at, sizeof magic);
+    if (magic != format::kFrameMagic) continue;
+    const uint32_t seed = format::FrameSeed(store_.salt_, Position(segment.number(), offset + at));
+    if (const auto header = format::DecodeFrameHeader(bytes.subspan(at, size - at), seed)) RaiseMarks(*header);
+  }
+}
+
+void Store::Rebuilder::RaiseMarks(const format::FrameHeader& header) {
+  if (meta_.Before(meta_.watermark, Position(header.watermark))) {
+    meta_.watermark = Position(header.watermark);
+    meta_.watermark_sequence = header.durable;
+  }
+  if (meta_.Before(meta_.checkpoint, Position(header.checkpoint))) meta_.checkpoint = Position(header.checkpoint);
+}
+
+/// Bytes that a flush covered and that cannot be read; the first place counts. A log may end where no frame holds, but
+/// below the watermark only the end of a closed log is no damage, which the next segment's first frame must then bear
+/// out; a listed end says that there was more.
+Status Store::Rebuilder::Damage() const {
+  for (const Stop& stop : stops_) {
+    const Position position(NumberOf(stop.part), stop.offset);
+    if (!meta_.Before(position, meta_.watermark)) continue;
+    const bool may_end_here =
+        meta_.segments[stop.part].log_end == 0 && NumberOf(stop.part) != meta_.watermark.segment();
+    if (may_end_here && stop.names.none()) continue;
+    const Position place = stop.names.none() ? position : stop.names;  // it is durable, so what it names was too
+    return Status::Corrupt(FileRole::kLog, Raw(place.segment()), place.offset());
+  }
+  return Status::Ok();
+}
+
+/// Whether what the frame names as the one before it is kept.
+bool Store::Rebuilder::Keeps(const format::FrameHeader& header) const {
+  return std::any_of(frames_.begin(), frames_.end(), [&](const FoundFrame& frame) {
+    return Position(header.previous_frame) == Position(NumberOf(frame.part), frame.offset) &&
+           header.previous_header_crc == frame.header.header_crc;
+  });
 }
 
 /// Keeps the frame if it continues the chain, dropping orphans that it passes over.
@@ -146,11 +154,7 @@ bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHea
       }
       --keep;
     }
-    if (keep == 0) {
-      const Position position(NumberOf(part), offset);
-      if (meta_.Before(position, meta_.watermark)) NoteDamage(previous);  // durable, so what it names was too
-      return false;
-    }
+    if (keep == 0) return false;
   }
   // Only across a rotation may kept frames turn out to be orphans.
   if (keep != frames_.size() && offset != format::kHeaderBytes) return false;
@@ -190,42 +194,6 @@ Status Store::Rebuilder::Grow() {
   }
   store_.boot_->index = fresh.raw;
   return store_.cache_file_.PunchHole(old.offset(), old.bytes());
-}
-
-/// Whether every embedding that the frame's records name is on the disk as it was written.
-bool Store::Rebuilder::BlocksArrived(const FoundFrame& frame) const {
-  const Segment& segment = *segments_[frame.part];
-  uint64_t offset = frame.offset + sizeof frame.header;
-  for (uint32_t i = 0; i < frame.header.record_count; ++i) {
-    const auto record = ReadRecord(segment, offset);
-    if (!record) return false;
-    if (record->kind() != format::RecordKind::kDelete) {
-      if (!segment.Covers(record->slot())) return false;
-      const uint32_t seed = format::BlockSeed(store_.salt_, segment.number(), record->slot());
-      if (record->has(format::kHasEmbedding) &&
-          Crc32c(seed, segment.embedding(record->slot()), segment.layout().embedding_stride) !=
-              record->header.embedding_crc) {
-        return false;
-      }
-    }
-    offset += record->header.length;
-  }
-  return true;
-}
-
-/// No checksum covers a sketch: of a block that no sync covered the embedding may have arrived and the sketch not.
-void Store::Rebuilder::WriteSketches(const FoundFrame& frame) const {
-  Segment& segment = *segments_[frame.part];
-  uint64_t offset = frame.offset + sizeof frame.header;
-  for (uint32_t i = 0; i < frame.header.record_count; ++i) {
-    const auto record = ReadRecord(segment, offset);
-    if (!record) return;
-    if (record->kind() != format::RecordKind::kDelete && segment.Covers(record->slot())) {
-      const bool has_embedding = record->has(format::kHasEmbedding);
-      store_.WriteSketch(segment, record->slot(), has_embedding ? segment.embedding(record->slot()) : nullptr);
-    }
-    offset += record->header.length;
-  }
 }
 
 Status Store::Rebuilder::Apply(const FoundFrame& frame) {
@@ -284,10 +252,11 @@ Status Store::Rebuilder::WriteEpochFrame(SegmentNumber number, uint64_t epoch) {
   header.kind = static_cast<uint16_t>(format::FrameKind::kEpoch);
   header.first_sequence = applied_ + 1;
   header.epoch = epoch;
-  header.durable = applied_;
   const Position position(number, format::kHeaderBytes);
-  header.watermark = position.raw();
-  header.checkpoint = position.raw();
+  const bool durable = store_.Syncs() && !poisoned_;
+  header.durable = durable ? applied_ : meta_.watermark_sequence;
+  header.watermark = durable ? position.raw() : meta_.watermark.raw();
+  header.checkpoint = durable ? position.raw() : meta_.checkpoint.raw();
   header.memories_after = memories_;
   if (!frames_.empty()) {
     header.previous_frame = Position(NumberOf(frames_.back().part), frames_.back().offset).raw();
@@ -312,19 +281,19 @@ Status Store::Rebuilder::Finish(bool created) {
   boot.batches = batches_;
   boot.index_used = used_;
   boot.dead_bytes = dead_bytes_;
-  boot.watermark_sequence = applied_;
+  boot.poison = poisoned_ ? 1 : 0;
   if (created) {
     const uint32_t number = meta_.segments.front().number;
     boot.claim = MakeClaim(number, 0);
     boot.epoch = meta_.epoch;
     boot.list_generation = meta_.list_generation;
     boot.structure_unsynced = store_.created_unsynced_ ? 1 : 0;
-    store_.session_->marker_removed = 1;
+    store_.session_->marker_removed = format::kMarkerSynced;
     return Status::Ok();
   }
   if (store_.Syncs() && !frames_.empty()) {
-    const Position end(NumberOf(frames_.back().part), frames_.back().offset);
-    THERMOCLINE_RETURN_IF_ERROR(store_.SyncSegments(meta_, meta_.checkpoint, end));
+    THERMOCLINE_RETURN_IF_ERROR(
+        store_.SyncSegments(meta_, meta_.checkpoint.segment(), NumberOf(frames_.back().part), true));
   }
   uint64_t epoch = meta_.epoch;
   for (const FoundFrame& frame : frames_) epoch = std::max(epoch, frame.header.epoch);
@@ -348,17 +317,22 @@ Status Store::Rebuilder::Finish(bool created) {
   next.segments.push_back(entry);
   next.epoch = epoch + 1;
   next.list_generation += 1;
-  next.watermark = Position(number, format::kHeaderBytes);
-  next.watermark_sequence = applied_;
-  next.checkpoint = next.watermark;
+  // Without a sync that counts nothing became durable here.
+  if (store_.Syncs() && !poisoned_) {
+    next.watermark = Position(number, format::kHeaderBytes);
+    next.watermark_sequence = applied_;
+    next.checkpoint = next.watermark;
+  }
   boot.epoch = next.epoch;
   boot.watermark = next.watermark.raw();
+  boot.watermark_sequence = next.watermark_sequence;
   boot.checkpoint = next.checkpoint.raw();
   boot.claim = MakeClaim(entry.number, 0);
   const uint64_t tail = format::kHeaderBytes + sizeof(format::FrameHeader);
   boot.tail = Position(number, tail).raw();
   boot.log_ready[entry.number % format::kSpaceWords] = MakeClaim(entry.number, static_cast<uint32_t>(tail / 8));
-  store_.session_->marker_removed = 1;
+  // The new list's generation is above that of any marker, so an old one is not believed even if it comes back.
+  store_.session_->marker_removed = format::kMarkerSynced;
   return store_.WriteMeta(std::move(next), store_.Syncs());
 }
 

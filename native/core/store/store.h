@@ -7,11 +7,10 @@
 //
 // This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
 // (claims, segments, helper thread), index_growth.cc, commit.cc (writing), read.cc (reading), recovery.cc (rebuilding
-// the cache), durability.cc (flush, clean close), verify.cc.
+// the cache), flush_group.cc (who syncs), durability.cc (what is synced, clean close), verify.cc.
 //
 // Thread rule: every public member may be called from any thread unless it says otherwise.
-// Lock order (R17): gate, growth, space, write; the mutexes of this process are leaves, but for flush_mutex_, which is
-// taken before growth.
+// Lock order (R17): gate, flush, growth, space, write; the mutexes of this process are leaves.
 #pragma once
 
 #include <atomic>
@@ -41,6 +40,10 @@
 namespace thermocline::store {
 
 enum class Durability : uint8_t { kNone = 0, kFlush = 1, kCommit = 2 };
+
+/// kLog: a sync of the log, with images of the blocks when they are few. kBlocks: the blocks files are synced as well,
+/// which moves the checkpoint to the end of the log.
+enum class FlushScope : uint8_t { kLog, kBlocks };
 
 struct OpenOptions {
   uint32_t dimensions = 0;  // 0: not given
@@ -143,8 +146,10 @@ class Store final : private IdMatcher {
   /// Commits all operations as one frame, or nothing. Returns the last sequence, the store's when nothing took effect.
   Result<Sequence> Commit(Batch& batch, uint64_t lock_timeout_us);
 
-  // Durability (durability.cc).
-  Status Flush(uint64_t lock_timeout_us);
+  // Durability (flush_group.cc).
+  /// Durable when it returns: everything committed before the call. kBusy when others' flushes or the lock last longer
+  /// than the time-out; kPoisoned and kIo, kFull: after a failed sync (R8). kBlocks leaves nothing to images.
+  Status Flush(uint64_t lock_timeout_us, FlushScope scope = FlushScope::kLog);
 
   Result<VerifyReport> Verify(const std::atomic<bool>& cancel);
 
@@ -168,6 +173,8 @@ class Store final : private IdMatcher {
     uint32_t first;
   };
   struct Plan;
+  struct FlushPlan;
+  struct ImagePlan;
   class WriteGuard;
 
   Store() = default;
@@ -220,6 +227,8 @@ class Store final : private IdMatcher {
   uint64_t LogAhead() const;
   bool NextSegmentIsDue(const Segment& segment) const;
   Status MakeNextSegment(SegmentNumber number);
+  uint64_t ReadyLogBytes(SegmentNumber segment) const;
+  bool LogIsDue(const Segment& segment, uint64_t end) const;
   void RunHelper();
   void WakeHelper();
 
@@ -234,6 +243,9 @@ class Store final : private IdMatcher {
   Status CopyEmbedding(Operation& operation, Segment& segment, const MemoryRef& from, bool check);
   Status PlanFrame(Batch& batch, Plan& plan);
   Status PlanOperation(Batch& batch, Operation& operation, Plan& plan);
+  format::FrameHeader NextFrameHeader(format::FrameKind kind) const;
+  void CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header);
+  static uint64_t WriteImage(const Segment& segment, Slot slot, bool has_embedding, char* out);
   void WriteFrame(Batch& batch, Plan& plan);
   void ApplyPlanned(Batch& batch, const Plan& plan);
   Status LockWrite(uint64_t timeout_us);
@@ -247,10 +259,21 @@ class Store final : private IdMatcher {
   // recovery.cc
   struct FoundFrame;
   class Rebuilder;
-  Status Rebuild(const io::BootIdentity& boot, bool created);
+  Status Rebuild(const io::BootIdentity& boot, bool created, bool poisoned);
   // durability.cc
   Status Poison(const Status& cause);
-  Status SyncSegments(const format::Meta& list, Position from, Position to);
+  Status CheckPoison() const;
+  bool IsDurable(Sequence wanted) const;
+  bool StructureIsDue() const;
+  Status SyncStructure(uint64_t timeout_us);
+  Status LeadFlush(FlushScope scope, uint64_t timeout_us);
+  Result<FlushPlan> PlanFlush(FlushScope scope, uint64_t timeout_us);
+  template <typename Visit>
+  Status VisitBlocks(const Segment& segment, uint64_t from, uint64_t to, Visit visit) const;
+  Result<ImagePlan> PlanImages(const Segment& segment, FlushPlan* plan) const;
+  Status AppendImages(Segment& segment, const ImagePlan& images, FlushPlan* plan);
+  Status SyncSegments(const format::Meta& list, SegmentNumber from, SegmentNumber to, bool blocks);
+  Status SyncColumns(const format::Meta& list);
   Status CloseClean(bool sync);
   void TrimFiles(const format::Meta& meta);
   Status WriteCleanMarker();
@@ -280,6 +303,7 @@ class Store final : private IdMatcher {
   std::optional<SharedLock> write_lock_;
   std::optional<SharedLock> growth_lock_;
   std::optional<SharedLock> space_lock_;
+  std::optional<SharedLock> flush_lock_;
 
   uint32_t dimensions_ = 0;
   format::Metric metric_{};
@@ -300,8 +324,6 @@ class Store final : private IdMatcher {
   std::atomic<uint32_t> newest_listed_{0};  // number of the last segment of list_
   std::mutex map_mutex_;
   SegmentTable table_;
-
-  std::mutex flush_mutex_;
 
   // What the helper makes depends on how this process writes; hints.
   std::atomic<Filling> filling_{Filling::kByMapping};
