@@ -1,4 +1,4 @@
-// Searches models/commit.pml exhaustively: sound, it must hold in every configuration; with a fault planted, it must not.
+// Searches the models exhaustively: sound, each must hold in every configuration; with a fault planted, it must not.
 //
 //   node models/check.mjs [--only <part of a name>] [--jobs 2]
 //
@@ -13,11 +13,12 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 
 const run = promisify(execFile)
-const model = join(dirname(fileURLToPath(import.meta.url)), 'commit.pml')
+const models = dirname(fileURLToPath(import.meta.url))
 const depthMax = 100000
 const memoryMiB = 6000
 const timeoutMs = 240000
 
+// Each row: title, defines of the configuration, and for a fault first its define, last the property that finds it.
 const sound = [
   ['4 operations, 2 kills, a get', 'OPS=2 KILLS=2 GETS=1 SEGMENTS=3'],
   ['4 operations, 2 kills, a snapshot', 'OPS=2 KILLS=2 GETS=0 SNAPSHOT SEGMENTS=3'],
@@ -64,11 +65,26 @@ const planted = [
   ['a miss believed at once', 'F_MISS_BELIEVED', 'OPS=1 KILLS=0 GETS=1 GROWERS=1', 'version>=expected'],
 ]
 
+const soundPins = [
+  ['pins: 2 callers of 2 calls, 3 looks', 'CALLS=2 LOOKS=3'],
+  ['pins: 2 callers of 3 calls, 2 looks', 'CALLS=3 LOOKS=2'],
+]
+const unmapped = 'mapped'
+const plantedPins = [
+  ['pins: no barrier on every thread', 'F_NO_BARRIER', 'CALLS=1', unmapped],
+  ['pins: calls under way noted before the table is changed', 'F_NOTED_FIRST', 'CALLS=1', unmapped],
+  ['pins: the call looks the segment up before it pins', 'F_LATE_PIN', 'CALLS=1', unmapped],
+  ['pins: unmapped without a grace', 'F_NO_GRACE', 'CALLS=1', unmapped],
+  ['pins: a hold taken before the grace ignored', 'F_HOLD_IGNORED F_HELD_DROPPED', 'CALLS=1', unmapped],
+  ['pins: a hold taken during the grace ignored', 'F_HELD_DROPPED', 'CALLS=1', unmapped],
+  ['pins: what is leaving is given out without putting it back', 'F_NO_PUT_BACK', 'CALLS=1', unmapped],
+]
+
 /** Builds the verifier for the defines and runs it. */
-async function search(directory, defines) {
+async function search(directory, model, defines) {
   mkdirSync(directory)
   const flags = defines.split(' ').map((define) => `-D${define}`)
-  await run('spin', [...flags, '-a', model], { cwd: directory })
+  await run('spin', [...flags, '-a', join(models, model)], { cwd: directory })
   await run('cc', ['-O2', '-w', '-DSAFETY', '-DCOLLAPSE', `-DMEMLIM=${memoryMiB}`, '-o', 'pan', 'pan.c'], {
     cwd: directory,
   })
@@ -101,11 +117,11 @@ function faultOf(result, violation) {
   return result.violation?.includes(violation) ? undefined : `found by another property: ${result.violation}`
 }
 
-async function check(directory, title, defines, violation) {
+async function check(directory, model, title, defines, violation) {
   let fault
   let text = ''
   try {
-    const result = await search(directory, defines)
+    const result = await search(directory, model, defines)
     fault = faultOf(result, violation)
     const size = `${result.states} states, depth ${result.depth}, ${result.seconds.toFixed(1)} s`
     text = violation === undefined ? `holds: ${size}` : `found: ${size}`
@@ -122,10 +138,14 @@ if (spawnSync('spin', ['-V']).error !== undefined) {
   console.log('not run here: spin')
   process.exit(0)
 }
+const tasksOf = (model, held, broken) => [
+  ...held.map(([title, defines]) => [model, `sound: ${title}`, defines]),
+  ...broken.map(([title, flag, defines, violation]) => [model, `planted: ${title}`, `${flag} ${defines}`, violation]),
+]
 const tasks = [
-  ...sound.map(([title, defines]) => [`sound: ${title}`, defines]),
-  ...planted.map(([title, flag, defines, violation]) => [`planted: ${title}`, `${flag} ${defines}`, violation]),
-].filter(([title, defines]) => `${title} ${defines}`.includes(values.only ?? ''))
+  ...tasksOf('commit.pml', sound, planted),
+  ...tasksOf('pins.pml', soundPins, plantedPins),
+].filter(([, title, defines]) => `${title} ${defines}`.includes(values.only ?? ''))
 const scratch = mkdtempSync(join(tmpdir(), 'thermocline-models-'))
 let passed = 0
 let next = 0

@@ -95,6 +95,7 @@ inline Memory CopyOf(const store::MemoryRef& ref, size_t dimensions) {
 
 /// What the store has under an id; a failed look-up is a failed expectation.
 inline std::optional<Memory> Get(store::Store& store, std::string_view id) {
+  const store::Pin pin;
   Result<std::optional<store::MemoryRef>> found = store.Find(id);
   EXPECT_OK(found);
   if (!found.ok() || !found->has_value()) return std::nullopt;
@@ -230,6 +231,7 @@ void RunThreads(int count, const Work& work) {
 
 /// Expects of a store at rest what R1 and R4 say: verified whole, sequences without a gap, no place shared.
 inline void ExpectWhole(store::Store& store) {
+  const store::Pin pin;
   const std::atomic<bool> cancel{false};
   Result<store::VerifyReport> report = store.Verify(cancel);
   EXPECT_OK(report);

@@ -35,6 +35,15 @@ uint32_t ProcessId();
 /// Forks between the first process that asked and this one. Cost: one load.
 uint32_t ForkGeneration();
 
+/// Calls `child` in every child that is forked from now on, before anything else runs there.
+void OnFork(void (*child)());
+
+/// Announces that this process will ask for ProcessBarrier. False where the kernel has none.
+bool PrepareProcessBarrier();
+/// A full memory barrier on every running thread of this process: what each stored before it is seen by the caller
+/// after it. So the other side of a pairing that is rare here needs no barrier of its own. Microseconds.
+void ProcessBarrier();
+
 /// One pause instruction in a spin loop.
 void SpinPause();
 void YieldThread();

@@ -69,10 +69,12 @@ uint64_t Store::ReadyLogBytes(SegmentNumber segment) const {
 /// Whether little is left of what is backed behind the end of a frame.
 bool Store::LogIsDue(const Segment& segment, uint64_t end) const {
   const uint64_t ready = ReadyLogBytes(segment.number());
-  return ready - end < kLogDueBytes && ready < segment.log_capacity();
+  const uint64_t due = std::max(kLogDueBytes, 2 * frame_bytes_.load(std::memory_order_relaxed));
+  return ready - end < due && ready < segment.log_capacity();
 }
 
 Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
+  const Pin pin;
   batch.applied = 0;
   if (batch.empty()) return sequence();
   if (batch.size() > kWriteOperationsMax) {

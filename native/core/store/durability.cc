@@ -151,6 +151,8 @@ Status Store::SyncSegments(const format::Meta& list, SegmentNumber from, Segment
   const int last = list.IndexOf(to);
   for (int i = first; i <= last; ++i) {
     Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(list.segments[static_cast<size_t>(i)].number));
+    // Rewritten and gone: what it held was made durable before it was replaced (R11).
+    if (!segment.ok() && IsGone(segment.status())) continue;
     if (!segment.ok()) return segment.status();
     Status status = blocks ? (*segment)->blocks_file().SyncData() : Status::Ok();
     if (status.ok()) status = (*segment)->log_file().SyncData();
@@ -249,6 +251,7 @@ void Store::TrimFiles(const format::Meta& meta) {
   const int open = meta.IndexOf(static_cast<SegmentNumber>(ClaimSegment(claim)));
   std::vector<std::weak_ptr<Segment>> mapped(table_.owned().begin(), table_.owned().end());
   table_.Clear();
+  leaving_.clear();
   for (int i = 0; i < static_cast<int>(meta.segments.size()); ++i) {
     const format::SegmentEntry& entry = meta.segments[static_cast<size_t>(i)];
     const auto number = static_cast<SegmentNumber>(entry.number);

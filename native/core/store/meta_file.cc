@@ -1,4 +1,4 @@
-// The segment list: the file `meta`, replaced whole, and the segments it names, mapped at need (R15).
+// The segment list: the file `meta`, replaced whole. Not here: mapping what it names (mapped_segments.cc).
 
 #include <algorithm>
 
@@ -62,6 +62,11 @@ Result<std::shared_ptr<const format::Meta>> Store::CurrentList() {
   std::shared_ptr<const format::Meta> held = List();
   // No words yet: this is the first opener, alone, before it made them.
   if (boot_ == nullptr || held->list_generation >= LoadAcquire(boot_->list_generation)) return held;
+  return ReloadList();
+}
+
+/// The list as the disk has it now, which may be newer than what is published. Held from now on.
+Result<std::shared_ptr<const format::Meta>> Store::ReloadList() {
   Result<std::shared_ptr<const format::Meta>> read = ReadMeta();
   if (!read.ok()) return read.status();
   const std::lock_guard<std::mutex> guard(list_mutex_);
@@ -84,28 +89,6 @@ Result<std::shared_ptr<const format::Meta>> Store::NewestList() {
     StoreRelease(boot_->list_generation, (*read)->list_generation);
   }
   return *read;
-}
-
-Result<Segment*> Store::GetSegment(SegmentNumber number) {
-  if (Segment* segment = table_.Get(number)) return segment;
-  Result<std::shared_ptr<const format::Meta>> list = CurrentList();
-  if (!list.ok()) return list.status();
-  const int index = (*list)->IndexOf(number);
-  if (index < 0) return Status::Corrupt(FileRole::kMeta, Raw(number), 0);
-  const std::lock_guard<std::mutex> guard(map_mutex_);
-  if (Segment* segment = table_.Get(number)) return segment;
-  Result<std::shared_ptr<Segment>> mapped =
-      Segment::Map(directory_, store_id_, (*list)->segments[static_cast<size_t>(index)], dimensions_);
-  if (!mapped.ok()) return mapped.status();
-  Segment* segment = mapped->get();
-  if (!table_.Put(std::move(*mapped))) return ErrorCode::kTooLarge;
-  return segment;
-}
-
-Result<std::shared_ptr<Segment>> Store::ShareSegment(SegmentNumber number) {
-  Result<Segment*> segment = GetSegment(number);
-  if (!segment.ok()) return segment.status();
-  return (*segment)->shared_from_this();
 }
 
 /// The first frame of each begun segment names the last frame before it, and with it where that log ends.

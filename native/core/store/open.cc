@@ -102,6 +102,8 @@ Result<std::shared_ptr<Store>> Store::Open(const std::string& path, const OpenOp
     return cache;
   }
   if (first_opener) store->RemoveUnlisted();
+  // Also for who only reads: an idle process must let go of segments that others replaced.
+  store->helper_ = std::thread([raw = store.get()] { raw->RunHelper(); });
   store->open_ms_ = static_cast<double>(io::NowMonotonicMicroseconds() - begin) / 1000.0;
   return store;
 }
@@ -350,9 +352,7 @@ bool Store::WordsAreSane() {
 
 /// Removes the clean marker before the first write of a session (R6): what follows is not covered by it.
 Status Store::SessionWritable(uint64_t timeout_us) {
-  if (LoadAcquire(session_->marker_removed) != 0 && helper_started_.load(std::memory_order_acquire)) {
-    return Status::Ok();
-  }
+  if (LoadAcquire(session_->marker_removed) != 0) return Status::Ok();
   THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
   Status status = Status::Ok();
   if (LoadAcquire(session_->marker_removed) == 0) {
@@ -364,10 +364,6 @@ Status Store::SessionWritable(uint64_t timeout_us) {
     if (status.ok()) {
       StoreRelease(session_->marker_removed, syncs ? format::kMarkerSynced : format::kMarkerUnsynced);
     }
-  }
-  if (status.ok() && !helper_started_.load(std::memory_order_relaxed)) {
-    helper_ = std::thread([this] { RunHelper(); });
-    helper_started_.store(true, std::memory_order_release);
   }
   growth_lock_->Release();
   return status;

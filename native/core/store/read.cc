@@ -37,7 +37,7 @@ Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
   // A segment that left the list between the index and the look at it (rewriting): the index knows better by now (R15).
   for (int restarts = 0;; ++restarts) {
     Result<std::optional<MemoryRef>> found = FindOnce(hash, id);
-    if (found.ok() || found.status().role() != FileRole::kMeta || restarts == kRestartsMax) return found;
+    if (found.ok() || !IsGone(found.status()) || restarts == kRestartsMax) return found;
   }
 }
 
@@ -73,6 +73,7 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
 }
 
 Result<bool> Store::Touch(std::string_view id, std::optional<double> activation, double now) {
+  const Pin pin;
   Result<std::optional<MemoryRef>> found = Find(id);
   if (!found.ok()) return found.status();
   if (!found->has_value()) return false;
@@ -84,16 +85,22 @@ Result<bool> Store::Touch(std::string_view id, std::optional<double> activation,
 }
 
 Result<Snapshot> Store::TakeSnapshot() {
+  const Pin pin;
   for (;;) {
     const uint64_t generation = LoadAcquire(boot_->list_generation);
     Result<std::shared_ptr<const format::Meta>> list = CurrentList();
     if (!list.ok()) return list.status();
     Snapshot snapshot;
+    bool gone = false;
     for (const format::SegmentEntry& entry : (*list)->segments) {
       Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(entry.number));
+      gone = !segment.ok() && IsGone(segment.status());
+      if (gone) break;
       if (!segment.ok()) return segment.status();
       snapshot.parts.push_back({*segment, (*segment)->slots()});
+      snapshot.holds.push_back((*segment)->shared_from_this());
     }
+    if (gone) continue;
     snapshot.sequence = LoadAcquire(boot_->applied);
     // After `applied`: every frame of the snapshot lies before this.
     snapshot.tail = Position(LoadAcquire(boot_->tail));
@@ -113,6 +120,7 @@ Result<Snapshot> Store::TakeSnapshot() {
 }
 
 Result<std::vector<LogRecord>> Store::Changes(Sequence since, size_t max) {
+  const Pin pin;
   Result<Snapshot> snapshot = TakeSnapshot();
   if (!snapshot.ok()) return snapshot.status();
   if (since > snapshot->sequence || since < List()->changes_floor) {

@@ -21,9 +21,16 @@ std::span<const char> BytesOf(const Header& header) {
   return {reinterpret_cast<const char*>(&header), sizeof header};
 }
 
-/// The list names the file, so its absence is damage, not an operating system's refusal.
-Status MissingIsDamage(const Status& status, uint32_t segment) {
-  return status.error_number() == ENOENT ? Status::Corrupt(status.role(), segment, 0) : status;
+/// Whether header and entry agree; an entry of a segment that is not listed has only its number.
+bool Agrees(const format::LogHeader& header, const format::SegmentEntry& entry) {
+  constexpr uint64_t kLogCapacityMax = uint64_t{1} << 34;  // what a listed segment may have
+  if (header.segment != entry.number) return false;
+  if (entry.slots != 0) return header.log_capacity == entry.log_capacity;
+  return header.log_capacity >= format::kHeaderBytes && header.log_capacity < kLogCapacityMax;
+}
+
+bool Agrees(const format::BlocksHeader& header, const format::SegmentEntry& entry) {
+  return header.segment == entry.number && (entry.slots == 0 || header.slots == format::RoundUp(entry.slots, 64));
 }
 
 }  // namespace
@@ -72,28 +79,26 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
   auto segment = std::make_shared<Segment>();
   const auto number = static_cast<SegmentNumber>(entry.number);
   segment->number_ = number;
-  segment->log_capacity_ = entry.log_capacity;
 
   Result<io::File> log =
       io::File::Open(directory, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
-  if (!log.ok()) return MissingIsDamage(log.status(), entry.number);
+  if (!log.ok()) return log.status();
   segment->log_file_ = std::move(*log);
   format::LogHeader log_bytes;
   THERMOCLINE_RETURN_IF_ERROR(segment->log_file_.ReadAt(0, {reinterpret_cast<char*>(&log_bytes), sizeof log_bytes}));
   const auto log_header = format::DecodeLogHeader(BytesOf(log_bytes));
-  if (!log_header || !(log_header->store_id == store_id) || log_header->segment != entry.number ||
-      log_header->log_capacity != entry.log_capacity) {
+  if (!log_header || !(log_header->store_id == store_id) || !Agrees(*log_header, entry)) {
     return Status::Corrupt(FileRole::kLog, entry.number, 0);
   }
+  segment->log_capacity_ = log_header->log_capacity;
 
   Result<io::File> blocks =
       io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kReadWrite, FileRole::kBlocks);
-  if (!blocks.ok()) return MissingIsDamage(blocks.status(), entry.number);
+  if (!blocks.ok()) return blocks.status();
   segment->blocks_file_ = std::move(*blocks);
   const Result<format::BlocksHeader> layout = ReadLayout(segment->blocks_file_);
   if (!layout.ok() && layout.status().code() != ErrorCode::kCorrupt) return layout.status();
-  if (!layout.ok() || !(layout->store_id == store_id) || layout->segment != entry.number ||
-      layout->slots != format::RoundUp(entry.slots, 64) || layout->dimensions != dimensions) {
+  if (!layout.ok() || !(layout->store_id == store_id) || !Agrees(*layout, entry) || layout->dimensions != dimensions) {
     return Status::Corrupt(FileRole::kBlocks, entry.number, 0);
   }
   segment->layout_ = *layout;
@@ -103,7 +108,8 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
   if (*blocks_size < layout->embedding_offset) return Status::Corrupt(FileRole::kBlocks, entry.number, *blocks_size);
   segment->blocks_bytes_.store(*blocks_size, std::memory_order_relaxed);
 
-  Result<io::Mapping> log_map = io::Mapping::Map(segment->log_file_, 0, entry.log_capacity, io::Mapping::Kind::kShared);
+  Result<io::Mapping> log_map =
+      io::Mapping::Map(segment->log_file_, 0, segment->log_capacity_, io::Mapping::Kind::kShared);
   if (!log_map.ok()) return log_map.status();
   segment->log_map_ = std::move(*log_map);
   Result<io::Mapping> blocks_map =

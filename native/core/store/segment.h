@@ -32,7 +32,8 @@ class Segment : public std::enable_shared_from_this<Segment> {
                             std::span<const float> centre = {});
   /// The layout of a segment whose files exist. kCorrupt when the header does not hold.
   static Result<format::BlocksHeader> ReadLayout(const io::File& blocks);
-  /// Maps the files of an existing segment. Anything that is not as `entry` says is kCorrupt.
+  /// Maps the files of an existing segment. Anything that is not as `entry` says is kCorrupt; an entry of which only
+  /// the number is known (0 slots) is completed from the files' headers. ENOENT when there are no such files.
   static Result<std::shared_ptr<Segment>> Map(const io::File& directory, const format::StoreId& store_id,
                                               const format::SegmentEntry& entry, uint32_t dimensions);
 

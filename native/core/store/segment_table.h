@@ -1,9 +1,11 @@
 // Mapped segments by number, found without a lock.
 //
 // Two levels, because numbers are never reused: a store that was rewritten for years has large ones, and few.
-// Thread rule: Get from anywhere; Put and Clear by one thread at a time (Store::map_mutex_).
+// Thread rule: Get from anywhere; the rest by one thread at a time (Store::map_mutex_). What Get gave stays mapped
+// while the caller's Pin stands (pins.h).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
@@ -36,6 +38,20 @@ class SegmentTable {
     (*chunk)[raw % kChunkSize].store(segment.get(), std::memory_order_release);  // pairs with the acquire in Get
     owned_.push_back(std::move(segment));
     return true;
+  }
+
+  /// Out of reach: Get finds it no more. The caller decides when it goes.
+  std::shared_ptr<Segment> Take(SegmentNumber number) {
+    const uint32_t raw = Raw(number);
+    const auto at =
+        std::find_if(owned_.begin(), owned_.end(), [&](const auto& segment) { return segment->number() == number; });
+    if (at == owned_.end()) return nullptr;
+    Chunk* chunk = chunks_[raw / kChunkSize].load(std::memory_order_relaxed);
+    // Release, though nothing is handed over: what orders it for readers is the barrier of the Grace that follows.
+    (*chunk)[raw % kChunkSize].store(nullptr, std::memory_order_release);
+    std::shared_ptr<Segment> taken = std::move(*at);
+    owned_.erase(at);
+    return taken;
   }
 
   const std::vector<std::shared_ptr<Segment>>& owned() const { return owned_; }

@@ -2,6 +2,7 @@
 //
 // A slot belongs to the snapshot iff 0 < born <= sequence and (died = 0 or died > sequence). What is written later has
 // a larger `born` and what is replaced later keeps its block (R2), so a snapshot needs no lock and stays right.
+// It holds its segments mapped, also those that left the list since.
 // Thread rule: a value; the store outlives it (the holder keeps a reference).
 #pragma once
 
@@ -22,6 +23,7 @@ struct Snapshot {
   Sequence sequence = 0;
   Position tail;            // frames of the snapshot end here at the latest
   std::vector<Part> parts;  // in list order
+  std::vector<std::shared_ptr<Segment>> holds;
 
   bool Holds(const Segment& segment, Slot slot) const {
     const uint64_t born = LoadAcquire(segment.born(slot));

@@ -2,6 +2,8 @@
 // ahead of need. What is made here is made outside the write lock (R9, R17).
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "core/base/limits.h"
 #include "core/io/system.h"
@@ -33,6 +35,9 @@ constexpr uint32_t kClaimSlotMax = 1u << 30;
 
 // The helper gives up rather than hold back a close.
 constexpr uint64_t kHelperTimeoutMicroseconds = 1000000;
+
+// How often the helper looks whether the list changed, so that what left it goes within 100 ms (R15).
+constexpr auto kFollowEvery = std::chrono::milliseconds(60);
 
 uint64_t ReadyOf(uint64_t word, SegmentNumber segment) { return word >> 32 == Raw(segment) ? word & 0xFFFFFFFFu : 0; }
 
@@ -236,15 +241,21 @@ void Store::WakeHelper() {
 }
 
 void Store::RunHelper() {
+  PreparePins();
   for (;;) {
+    bool asked = false;
     {
       std::unique_lock<std::mutex> guard(helper_mutex_);
-      helper_wake_.wait(guard, [this] { return helper_asked_ || helper_stop_; });
+      helper_wake_.wait_for(guard, kFollowEvery, [this] { return helper_asked_ || helper_stop_; });
       if (helper_stop_) return;
-      helper_asked_ = false;
+      asked = std::exchange(helper_asked_, false);
     }
-    helper_pending_.store(false, std::memory_order_release);
-    MakeSpaceAhead();
+    if (asked) {
+      const Pin pin;
+      helper_pending_.store(false, std::memory_order_release);
+      MakeSpaceAhead();
+    }
+    FollowList();
   }
 }
 

@@ -7,7 +7,8 @@
 //
 // This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
 // (claims, segments, helper thread), index_growth.cc, commit.cc (writing), read.cc (reading), recovery.cc (rebuilding
-// the cache), flush_group.cc (who syncs), durability.cc (what is synced, clean close), verify.cc.
+// the cache), mapped_segments.cc (which segments are mapped here), flush_group.cc (who syncs), durability.cc (what is
+// synced, clean close), verify.cc.
 //
 // Thread rule: every public member may be called from any thread unless it says otherwise.
 // Lock order (R17): gate, flush, growth, space, write; the mutexes of this process are leaves.
@@ -34,6 +35,7 @@
 #include "core/store/batch.h"
 #include "core/store/memory_index.h"
 #include "core/store/participant.h"
+#include "core/store/pins.h"
 #include "core/store/segment_table.h"
 #include "core/store/snapshot.h"
 
@@ -123,7 +125,8 @@ class Store final : private IdMatcher {
   const format::Salt& salt() const { return salt_; }
   const kernels::SketchCoder& sketch_coder() const { return *sketch_coder_; }
 
-  // Reading (read.cc). No locks.
+  // Reading (read.cc). No locks. A MemoryRef is good for as long as the Pin stands that the caller held before it
+  // asked.
   /// nullopt: absent. kCorrupt when what the index names is no record.
   Result<std::optional<MemoryRef>> Find(std::string_view id);
   /// The record at a place that a snapshot or a look-up gave. kCorrupt otherwise.
@@ -161,6 +164,9 @@ class Store final : private IdMatcher {
 
   /// Creates what the next writes will need; the helper's work, public for tests.
   void MakeSpaceAhead();
+  /// Unmaps segments that left the list and that nobody pins or holds (R15); the helper's work, every kFollowEvery.
+  /// Never waits for a pin: what is pinned goes at a later call.
+  void FollowList();
   /// Test hook: makes a larger index generation beside the present one and publishes it.
   Status GrowIndex(uint64_t entries_min);
 
@@ -200,10 +206,24 @@ class Store final : private IdMatcher {
   Result<std::shared_ptr<const format::Meta>> ReadMeta() const;
   std::shared_ptr<const format::Meta> List();
   Result<std::shared_ptr<const format::Meta>> CurrentList();
+  Result<std::shared_ptr<const format::Meta>> ReloadList();
   Result<std::shared_ptr<const format::Meta>> NewestList();
-  Result<Segment*> GetSegment(SegmentNumber number);
   /// Fills log_end of the entries before `tail`'s segment. Growth lock held, or alone.
   void FillLogEnds(format::Meta& meta, Position tail);
+
+  // mapped_segments.cc
+  Result<Segment*> GetSegment(SegmentNumber number) {
+    Segment* segment = table_.Get(number);
+    return segment != nullptr ? Result<Segment*>(segment) : MapSegment(number);
+  }
+  Result<Segment*> MapSegment(SegmentNumber number);
+  Result<Segment*> MapSegmentListed(SegmentNumber number, const format::Meta& list);
+  /// Whether GetSegment says by this that the segment left the list and its files are gone: look again (R15).
+  static bool IsGone(const Status& status) {
+    return status.code() == ErrorCode::kCorrupt && status.role() == FileRole::kMeta && status.segment() != 0;
+  }
+  void DropLeaving();
+  void TakeUnlisted();
 
   // space.cc
   /// How a writer fills the embeddings it claims slots for.
@@ -322,8 +342,15 @@ class Store final : private IdMatcher {
   std::mutex list_mutex_;
   std::shared_ptr<const format::Meta> list_;
   std::atomic<uint32_t> newest_listed_{0};  // number of the last segment of list_
-  std::mutex map_mutex_;
+  std::mutex map_mutex_;                    // of the table's changes and of leaving_
   SegmentTable table_;
+  struct Leaving {
+    std::shared_ptr<Segment> segment;
+    Grace grace;
+  };
+  std::vector<Leaving> leaving_;      // out of the table; unmapped when no call can be in them any more
+  uint64_t followed_generation_ = 0;  // the helper's: of the list that it compared the table with
+  bool unlisted_are_mapped_ = false;  // the helper's: somebody held some then
 
   // What the helper makes depends on how this process writes; hints.
   std::atomic<Filling> filling_{Filling::kByMapping};
@@ -334,7 +361,6 @@ class Store final : private IdMatcher {
   bool helper_stop_ = false;
   bool helper_asked_ = false;
   std::atomic<bool> helper_pending_{false};
-  std::atomic<bool> helper_started_{false};
 
   struct Waiter {
     uint64_t token;

@@ -15,6 +15,7 @@ void Report(VerifyReport& report, const char* file, uint64_t offset, std::string
 }  // namespace
 
 Result<VerifyReport> Store::Verify(const std::atomic<bool>& cancel) {
+  const Pin pin;
   VerifyReport report;
   Result<Snapshot> snapshot = TakeSnapshot();
   if (!snapshot.ok()) return snapshot.status();
