@@ -142,10 +142,9 @@ const tasksOf = (model, held, broken) => [
   ...held.map(([title, defines]) => [model, `sound: ${title}`, defines]),
   ...broken.map(([title, flag, defines, violation]) => [model, `planted: ${title}`, `${flag} ${defines}`, violation]),
 ]
-const tasks = [
-  ...tasksOf('commit.pml', sound, planted),
-  ...tasksOf('pins.pml', soundPins, plantedPins),
-].filter(([, title, defines]) => `${title} ${defines}`.includes(values.only ?? ''))
+const tasks = [...tasksOf('commit.pml', sound, planted), ...tasksOf('pins.pml', soundPins, plantedPins)].filter(
+  ([, title, defines]) => `${title} ${defines}`.includes(values.only ?? ''),
+)
 const scratch = mkdtempSync(join(tmpdir(), 'thermocline-models-'))
 let passed = 0
 let next = 0

@@ -125,6 +125,13 @@ export interface NativeCursor {
   close(): void
 }
 
+declare const hold: unique symbol
+
+/** Opaque. While it lives the segment stays mapped and is found by number, whatever leaves the segment list. */
+export interface NativeSegmentHold {
+  readonly [hold]: true
+}
+
 export interface NativeLogRecord {
   sequence: number
   /** 1 put, 2 update, 3 delete */
@@ -192,8 +199,10 @@ export interface NativeStore {
   locate(id: string): boolean
   /** Reads the record at a place that this handle gave out (search, cursor, locate), id included. */
   readAt(segment: number, logOffset: number, strings: ReadStrings): ReadTexts
-  /** As readAt without the embedding and the numbers: for views. */
-  stringsAt(segment: number, logOffset: number, strings: ReadStrings): void
+  /** Keeps a segment mapped for as long as the returned object lives, or until close. Undefined: it was rewritten, look again. */
+  holdSegment(segment: number): NativeSegmentHold | undefined
+  /** As readAt without the embedding and the numbers, in a segment that is held: for views. */
+  stringsAt(hold: NativeSegmentHold, logOffset: number, strings: ReadStrings): void
   /** The embedding column of a segment as an external buffer over a private mapping: element slot * dimensions onwards. The same object for the same segment. Detached by close. */
   segmentEmbeddings(segment: number): ArrayBuffer
   /** activation NaN: unchanged. False when absent. */

@@ -84,8 +84,8 @@ napi_value Handle::MakeObject() {
   for (const std::vector<Method>* methods : {&ReadMethods(), &WriteMethods(), &AsyncMethods()}) {
     for (const Method& method : *methods) {
       napi_value function = nullptr;
-      napi_create_function(env_, method.name, NAPI_AUTO_LENGTH, method.call, this, &function);
-      napi_set_named_property(env_, object, method.name, function);
+      napi_create_function(env_, method.name(), NAPI_AUTO_LENGTH, method.call(), this, &function);
+      napi_set_named_property(env_, object, method.name(), function);
     }
   }
   return object;
@@ -99,6 +99,11 @@ void Handle::Close() {
   background.Stop();  // it may be reading the arrays
   for (auto& [token, cancel] : searches) cancel->store(true);
   EndWaits(*this);
+  for (Holder* holder : holders_) {
+    holder->LetGo();
+    holder->among_ = nullptr;
+  }
+  holders_.clear();
   napi_handle_scope scope = nullptr;
   napi_open_handle_scope(env_, &scope);
   for (napi_ref reference : buffers_) {
@@ -125,6 +130,18 @@ void Handle::Close() {
   if (scope != nullptr) napi_close_handle_scope(env_, scope);
   single.Clear();
   use_.reset();
+}
+
+void Handle::Join(Holder& holder) {
+  holder.among_ = &holders_;
+  holders_.insert(&holder);
+}
+
+bool AttachHolder(napi_env env, napi_value object, std::unique_ptr<Holder> holder) {
+  const auto collect = [](napi_env, void* data, void*) { delete static_cast<Holder*>(data); };
+  if (napi_add_finalizer(env, object, holder.get(), collect, nullptr, nullptr) != napi_ok) return false;
+  holder.release();
+  return true;
 }
 
 void Handle::KeepBuffer(napi_value buffer) {

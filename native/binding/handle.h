@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "binding/background_commit.h"
@@ -72,6 +73,23 @@ class StoreUse {
 
  private:
   std::shared_ptr<store::Store> store_;
+};
+
+/// What holds segments mapped beyond a call, for as long as a JavaScript object lives, which may be collected late or
+/// never. The handle's close makes it let go before. JavaScript thread.
+class Holder {
+ public:
+  Holder() = default;
+  virtual ~Holder() {
+    if (among_ != nullptr) among_->erase(this);
+  }
+  Holder(const Holder&) = delete;
+  Holder& operator=(const Holder&) = delete;
+  virtual void LetGo() = 0;
+
+ private:
+  friend class Handle;
+  std::unordered_set<Holder*>* among_ = nullptr;  // the handle's, until that closes
 };
 
 /// A wait for commits; lives until its callback ran or was cancelled.
@@ -138,6 +156,8 @@ class Handle {
   std::shared_ptr<std::atomic<bool>> closing = std::make_shared<std::atomic<bool>>(false);
 
   void KeepBuffer(napi_value buffer);
+  /// The holder is of this handle from now on; it goes with its own object.
+  void Join(Holder& holder);
   napi_ref slab_reference = nullptr;
 
  private:
@@ -151,19 +171,37 @@ class Handle {
   uint64_t lock_timeout_us_;
   napi_ref numbers_reference_ = nullptr;
   std::vector<napi_ref> buffers_;  // weak; detached at close
+  std::unordered_set<Holder*> holders_;
 };
 
 /// The handle of a method call, arguments read; throws _CLOSED and returns nullptr on a closed one.
 Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size_t count);
 
-// Methods, by file.
-struct Method {
-  const char* name;
-  napi_callback call;
+/// A method of the handle's object. Every one is pinned: what a call found mapped stays so until it returns.
+class Method {
+ public:
+  template <napi_callback Call>
+  static Method Of(const char* method_name) {
+    return Method(method_name, [](napi_env env, napi_callback_info info) {
+      const store::Pin pin;
+      return Call(env, info);
+    });
+  }
+  const char* name() const { return name_; }
+  napi_callback call() const { return call_; }
+
+ private:
+  Method(const char* method_name, napi_callback function) : name_(method_name), call_(function) {}
+  const char* name_;
+  napi_callback call_;
 };
+// By file.
 const std::vector<Method>& ReadMethods();   // methods_read.cc
 const std::vector<Method>& WriteMethods();  // methods_write.cc
 const std::vector<Method>& AsyncMethods();  // methods_async.cc
+
+/// Gives the object the holder, which goes with it. False: an exception is pending.
+bool AttachHolder(napi_env env, napi_value object, std::unique_ptr<Holder> holder);
 
 /// Cancels all waits of a handle, calling back those that have not fired.
 void EndWaits(Handle& handle);

@@ -94,6 +94,26 @@ napi_value HitsArray(napi_env env, const std::vector<search::SearchHit>& hits) {
   return array;
 }
 
+/// What keeps the segments of hits mapped until they are decoded.
+struct HitsHold final : Holder {
+  std::vector<std::shared_ptr<store::Segment>> segments;
+  void LetGo() override { segments.clear(); }
+};
+
+/// The segments of the hits. The caller's pin stood when they were found, so each is there.
+std::unique_ptr<HitsHold> HoldHits(store::Store& store, const std::vector<search::SearchHit>& hits) {
+  auto hold = std::make_unique<HitsHold>();
+  for (const search::SearchHit& hit : hits) {
+    const SegmentNumber number = hit.position.segment();
+    const bool held = std::any_of(hold->segments.begin(), hold->segments.end(),
+                                  [&](const auto& segment) { return segment->number() == number; });
+    if (held) continue;
+    ::thermocline::Result<std::shared_ptr<store::Segment>> segment = store.ShareSegment(number);
+    if (segment.ok()) hold->segments.push_back(std::move(*segment));
+  }
+  return hold;
+}
+
 struct SearchArguments {
   std::vector<float> query;
   uint64_t limit = 0;
@@ -133,28 +153,42 @@ napi_value SearchSync(napi_env env, napi_callback_info info) {
   if (!read.ok()) return Throw(env, read);
   const std::atomic<bool> never{false};
   Result<std::vector<search::SearchHit>> hits = search.Run(handle->store(), never);
-  return hits.ok() ? HitsArray(env, *hits) : Throw(env, hits.status());
+  if (!hits.ok()) return Throw(env, hits.status());
+  std::unique_ptr<HitsHold> hold = HoldHits(handle->store(), *hits);
+  handle->Join(*hold);
+  napi_value array = HitsArray(env, *hits);
+  return array != nullptr && AttachHolder(env, array, std::move(hold)) ? array : nullptr;
 }
 
 class SearchJob final : public Job {
  public:
-  SearchJob(const Handle& handle, SearchArguments arguments, std::shared_ptr<std::atomic<bool>> cancel)
-      : Job(handle), arguments_(std::move(arguments)), cancel_(std::move(cancel)) {}
+  SearchJob(Handle& handle, SearchArguments arguments, std::shared_ptr<std::atomic<bool>> cancel)
+      : Job(handle), handle_(&handle), arguments_(std::move(arguments)), cancel_(std::move(cancel)) {}
 
   void Run() override {
+    const store::Pin pin;
     ::thermocline::Result<std::vector<search::SearchHit>> hits = arguments_.Run(store(), *cancel_);
     if (hits.ok()) {
       hits_ = std::move(*hits);
+      hold_ = HoldHits(store(), hits_);
     } else {
       status_ = closing_->load() ? Status::Error(ErrorCode::kClosed) : hits.status();
     }
   }
-  napi_value Result(napi_env env) override { return HitsArray(env, hits_); }
+  napi_value Result(napi_env env) override {
+    napi_value array = HitsArray(env, hits_);
+    // Closed meanwhile: nobody decodes them, and the handle may be gone.
+    if (array == nullptr || closing_->load()) return array;
+    handle_->Join(*hold_);
+    return AttachHolder(env, array, std::move(hold_)) ? array : nullptr;
+  }
 
  private:
+  Handle* handle_;  // looked at only while it is not closing, on its own thread
   SearchArguments arguments_;
   std::shared_ptr<std::atomic<bool>> cancel_;
   std::vector<search::SearchHit> hits_;
+  std::unique_ptr<HitsHold> hold_;
 };
 
 napi_value Search(napi_env env, napi_callback_info info) {
@@ -301,8 +335,13 @@ void EndWaits(Handle& handle) {
 
 const std::vector<Method>& AsyncMethods() {
   static const std::vector<Method> methods = {
-      {"searchSync", SearchSync}, {"search", Search},           {"searchCancel", SearchCancel},   {"flush", Flush},
-      {"verify", Verify},         {"changesWait", ChangesWait}, {"changesCancel", ChangesCancel},
+      Method::Of<SearchSync>("searchSync"),
+      Method::Of<Search>("search"),
+      Method::Of<SearchCancel>("searchCancel"),
+      Method::Of<Flush>("flush"),
+      Method::Of<Verify>("verify"),
+      Method::Of<ChangesWait>("changesWait"),
+      Method::Of<ChangesCancel>("changesCancel"),
   };
   return methods;
 }

@@ -1,10 +1,12 @@
 // Methods that read: no lock, no thread pool.
 
+#include <algorithm>
 #include <cmath>
 
 #include "binding/handle.h"
 #include "core/format/frame.h"
 #include "core/search/memory_cursor.h"
+#include "core/store/log_reader.h"
 
 namespace thermocline::binding {
 namespace {
@@ -70,17 +72,20 @@ napi_value Locate(napi_env env, napi_callback_info info) {
   return Boolean(env, found.has_value());
 }
 
+constexpr double kLogOffsetMax = 32.0 * 1024 * 1024 * 1024;
+
 bool ReadPlace(napi_env env, Handle* handle, const napi_value* arguments, store::MemoryRef* out) {
   const double segment = GetDouble(env, arguments[0], 0);
   const double offset = GetDouble(env, arguments[1], -1);
-  if (!(segment >= 1 && segment <= UINT32_MAX && offset >= 0 && offset < 32.0 * 1024 * 1024 * 1024)) {
+  if (!(segment >= 1 && segment <= UINT32_MAX && offset >= 0 && offset < kLogOffsetMax)) {
     Throw(env, Status::Error(ErrorCode::kArgumentRange));
     return false;
   }
   Result<store::MemoryRef> memory =
       handle->store().ReadAt(Position(static_cast<SegmentNumber>(segment), static_cast<uint64_t>(offset)));
   if (!memory.ok()) {
-    Throw(env, memory.status());
+    // A place that was right once, in a segment that was rewritten since.
+    Throw(env, store::Store::IsGone(memory.status()) ? Status::Error(ErrorCode::kChangesGone) : memory.status());
     return false;
   }
   *out = *memory;
@@ -98,12 +103,40 @@ napi_value ReadAt(napi_env env, napi_callback_info info) {
   return handle->FillFrom(memory, true) ? handle->ReadTexts(memory, arguments[2], true) : nullptr;
 }
 
+/// What keeps a view's segment mapped: its content and metadata are read at first touch, which may be late.
+struct SegmentHold final : Holder {
+  std::shared_ptr<store::Segment> segment;
+  void LetGo() override { segment = nullptr; }
+};
+
+napi_value HoldSegment(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = Enter(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  const auto number = static_cast<SegmentNumber>(static_cast<uint32_t>(GetDouble(env, argument, 0)));
+  Result<std::shared_ptr<store::Segment>> segment = handle->store().ShareSegment(number);
+  if (!segment.ok() && store::Store::IsGone(segment.status())) return Undefined(env);
+  if (!segment.ok()) return Throw(env, segment.status());
+  auto hold = std::make_unique<SegmentHold>();
+  hold->segment = std::move(*segment);
+  handle->Join(*hold);
+  napi_value object = nullptr;
+  napi_create_object(env, &object);
+  napi_wrap(env, object, hold.get(), nullptr, nullptr, nullptr);
+  return AttachHolder(env, object, std::move(hold)) ? object : nullptr;
+}
+
 napi_value StringsAt(napi_env env, napi_callback_info info) {
   napi_value arguments[3];
   Handle* handle = Enter(env, info, arguments, 3);
-  store::MemoryRef memory;
-  if (handle == nullptr || !ReadPlace(env, handle, arguments, &memory)) return nullptr;
-  handle->FillStrings(memory, arguments[2], true);
+  if (handle == nullptr) return nullptr;
+  void* hold = nullptr;
+  if (napi_unwrap(env, arguments[0], &hold) != napi_ok) return Throw(env, Status::Error(ErrorCode::kArgument));
+  store::Segment& segment = *static_cast<SegmentHold*>(hold)->segment;
+  const auto offset = static_cast<uint64_t>(std::clamp(GetDouble(env, arguments[1], 0), 0.0, kLogOffsetMax));
+  const auto record = store::ReadRecord(segment, offset);
+  if (!record) return Throw(env, Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset));
+  handle->FillStrings(store::MemoryRef{&segment, offset, *record}, arguments[2], true);
   return Undefined(env);
 }
 
@@ -241,10 +274,11 @@ napi_value Changes(napi_env env, napi_callback_info info) {
 
 /// A cursor never outlives what it reads: `next` on a closed handle throws before it touches the store. The handle's
 /// own object is kept by a reference.
-struct EntriesCursor {
-  Handle* handle;
-  napi_ref owner;
+struct EntriesCursor final : Holder {
+  Handle* handle = nullptr;
+  napi_ref owner = nullptr;
   std::optional<search::MemoryCursor> cursor;
+  void LetGo() override { cursor.reset(); }
 };
 
 napi_value CursorNext(napi_env env, napi_callback_info info) {
@@ -285,7 +319,9 @@ napi_value Entries(napi_env env, napi_callback_info info) {
   if (!read.ok()) return Throw(env, read);
   Result<store::Snapshot> snapshot = handle->store().TakeSnapshot();
   if (!snapshot.ok()) return Throw(env, snapshot.status());
-  auto* entries = new EntriesCursor{handle, nullptr, std::nullopt};
+  auto* entries = new EntriesCursor();
+  entries->handle = handle;
+  handle->Join(*entries);
   entries->cursor.emplace(handle->store(), std::move(*snapshot), static_cast<Sequence>(GetDouble(env, arguments[0], 0)),
                           std::move(filter));
   napi_value object = nullptr;
@@ -299,10 +335,10 @@ napi_value Entries(napi_env env, napi_callback_info info) {
       },
       nullptr, nullptr);
   napi_create_reference(env, self, 1, &entries->owner);
-  for (const Method& method : {Method{"next", CursorNext}, Method{"close", CursorClose}}) {
+  for (const Method& method : {Method::Of<CursorNext>("next"), Method::Of<CursorClose>("close")}) {
     napi_value function = nullptr;
-    napi_create_function(env, method.name, NAPI_AUTO_LENGTH, method.call, entries, &function);
-    napi_set_named_property(env, object, method.name, function);
+    napi_create_function(env, method.name(), NAPI_AUTO_LENGTH, method.call(), entries, &function);
+    napi_set_named_property(env, object, method.name(), function);
   }
   return object;
 }
@@ -311,21 +347,22 @@ napi_value Entries(napi_env env, napi_callback_info info) {
 
 const std::vector<Method>& ReadMethods() {
   static const std::vector<Method> methods = {
-      {"setSlab", SetSlab},
-      {"get", Get},
-      {"has", Has},
-      {"locate", Locate},
-      {"readAt", ReadAt},
-      {"stringsAt", StringsAt},
-      {"segmentEmbeddings", SegmentEmbeddings},
-      {"touch", Touch},
-      {"sequence", GetSequence},
-      {"size", GetSize},
-      {"stats", GetStats},
-      {"indexInfo", IndexInfo},
-      {"logTail", LogTail},
-      {"changes", Changes},
-      {"entries", Entries},
+      Method::Of<SetSlab>("setSlab"),
+      Method::Of<Get>("get"),
+      Method::Of<Has>("has"),
+      Method::Of<Locate>("locate"),
+      Method::Of<ReadAt>("readAt"),
+      Method::Of<HoldSegment>("holdSegment"),
+      Method::Of<StringsAt>("stringsAt"),
+      Method::Of<SegmentEmbeddings>("segmentEmbeddings"),
+      Method::Of<Touch>("touch"),
+      Method::Of<GetSequence>("sequence"),
+      Method::Of<GetSize>("size"),
+      Method::Of<GetStats>("stats"),
+      Method::Of<IndexInfo>("indexInfo"),
+      Method::Of<LogTail>("logTail"),
+      Method::Of<Changes>("changes"),
+      Method::Of<Entries>("entries"),
   };
   return methods;
 }

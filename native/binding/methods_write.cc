@@ -330,19 +330,19 @@ napi_value CloseHandle(napi_env env, napi_callback_info info) {
 
 const std::vector<Method>& WriteMethods() {
   static const std::vector<Method> methods = {
-      {"put", Put},
-      {"update", Update},
-      {"delete", Delete},
-      {"batchPut", BatchPut},
-      {"batchArrays", BatchArrays},
-      {"batchPutGroup", BatchPutGroup},
-      {"batchUpdate", BatchUpdate},
-      {"batchDelete", BatchDelete},
-      {"batchCommit", BatchCommit},
-      {"batchSubmit", BatchSubmit},
-      {"batchWait", BatchWait},
-      {"batchReset", BatchReset},
-      {"close", CloseHandle},
+      Method::Of<Put>("put"),
+      Method::Of<Update>("update"),
+      Method::Of<Delete>("delete"),
+      Method::Of<BatchPut>("batchPut"),
+      Method::Of<BatchArrays>("batchArrays"),
+      Method::Of<BatchPutGroup>("batchPutGroup"),
+      Method::Of<BatchUpdate>("batchUpdate"),
+      Method::Of<BatchDelete>("batchDelete"),
+      Method::Of<BatchCommit>("batchCommit"),
+      Method::Of<BatchSubmit>("batchSubmit"),
+      Method::Of<BatchWait>("batchWait"),
+      Method::Of<BatchReset>("batchReset"),
+      Method::Of<CloseHandle>("close"),
   };
   return methods;
 }

@@ -77,8 +77,8 @@ export class ContentLog {
    * Reads the memory that a put or an update wrote, newest of its id or not.
    *
    * `segment` and `offset`: of a LogRecord or a Location of this store; other numbers are refused as far as the
-   * checks of the record tell (CORRUPT). Statistics are those of now. Errors: ARGUMENT, CORRUPT, CLOSED. Cost: as
-   * `get`. Since 0.1.0.
+   * checks of the record tell (CORRUPT). Statistics are those of now. Errors: ARGUMENT, CORRUPT, CLOSED, CHANGES_GONE
+   * (compaction gave the record's segment back). Cost: as `get`. Since 0.1.0.
    */
   read(segment: SegmentNumber, offset: LogOffset): Memory {
     return this.#reader.readAt(checkInteger(segment, 'segment', 0), checkInteger(offset, 'offset', 0))

@@ -1,10 +1,10 @@
 // Views: memories whose embedding is not copied and whose strings are decoded at first touch.
 //
-// Lifetime: the embedding is a window on a private mapping of the segment's file, which the buffer pins; `close`
-// detaches the buffer, after which every embedding has length 0. A record is immutable once committed, so a view
-// goes on showing one moment.
+// Lifetime: the embedding is a window on a private mapping of the segment's file, which the buffer keeps; the strings
+// are read later, from a segment that the view holds, rewritten or not. `close` detaches the buffer, after which every
+// embedding has length 0. A record is immutable once committed, so a view goes on showing one moment.
 
-import { addon, type NativeStore, type ReadStrings } from '../native'
+import { addon, type NativeSegmentHold, type NativeStore, type ReadStrings } from '../native'
 import type { JsonObject, MemoryView } from '../types'
 import { decodeMetadata } from './metadata-encoder'
 
@@ -21,6 +21,13 @@ const {
   logOffset: LOG_OFFSET,
 } = addon.numberAt
 
+/** What the views of one segment share: while one of them lives, the segment stays mapped. */
+interface ViewedSegment {
+  readonly hold: NativeSegmentHold
+  /** The embedding column; made at first need. */
+  column?: ArrayBuffer
+}
+
 /** The view of one record. Its own properties are those that cost nothing to have; the others are accessors. */
 class LazyMemoryView implements MemoryView {
   readonly id: string
@@ -32,13 +39,13 @@ class LazyMemoryView implements MemoryView {
   readonly lastAccess: number
   readonly recallCount: number
   readonly #native: NativeStore
-  readonly #segment: number
+  readonly #segment: ViewedSegment
   readonly #logOffset: number
   #strings: ReadStrings | undefined = undefined
   #metadata: JsonObject | undefined = undefined
 
   /** Takes its numbers from `native.numbers`, as `locate` left them. */
-  constructor(native: NativeStore, id: string, embedding: Float32Array | null) {
+  constructor(native: NativeStore, id: string, segment: ViewedSegment, embedding: Float32Array | null) {
     const { numbers } = native
     this.id = id
     this.embedding = embedding
@@ -49,7 +56,7 @@ class LazyMemoryView implements MemoryView {
     this.lastAccess = numbers[LAST_ACCESS] as number
     this.recallCount = numbers[RECALL_COUNT] as number
     this.#native = native
-    this.#segment = numbers[SEGMENT] as number
+    this.#segment = segment
     this.#logOffset = numbers[LOG_OFFSET] as number
   }
 
@@ -65,7 +72,7 @@ class LazyMemoryView implements MemoryView {
   #read(): ReadStrings {
     if (this.#strings !== undefined) return this.#strings
     const strings: ReadStrings = [null, undefined, '']
-    this.#native.stringsAt(this.#segment, this.#logOffset, strings)
+    this.#native.stringsAt(this.#segment.hold, this.#logOffset, strings)
     this.#strings = strings
     return strings
   }
@@ -75,13 +82,10 @@ class LazyMemoryView implements MemoryView {
 export class MemoryViewer {
   readonly #native: NativeStore
   readonly #dimensions: number
-  /**
-   * The embedding column of each segment seen. Weak, because a buffer pins the mapping of its segment: one that
-   * was rewritten must be let go when the last view on it is.
-   */
-  readonly #columns = new Map<number, WeakRef<ArrayBuffer>>()
+  /** Weak: a segment that was rewritten must be let go when the last view on it is. */
+  readonly #segments = new Map<number, WeakRef<ViewedSegment>>()
   /** Those used in the present job: a WeakRef keeps what it gave out alive as long anyway, and asking it is slow. */
-  readonly #held = new Map<number, ArrayBuffer>()
+  readonly #used = new Map<number, ViewedSegment>()
 
   constructor(native: NativeStore) {
     this.#native = native
@@ -91,26 +95,43 @@ export class MemoryViewer {
   /** The view of the memory of that id, or undefined. */
   view(id: string): MemoryView | undefined {
     const native = this.#native
-    if (!native.locate(id)) return undefined
-    const { numbers } = native
-    if (numbers[HAS_EMBEDDING] !== 1) return new LazyMemoryView(native, id, null)
-    const byteOffset = (numbers[SLOT] as number) * this.#dimensions * Float32Array.BYTES_PER_ELEMENT
-    const byteLength = this.#dimensions * Float32Array.BYTES_PER_ELEMENT
-    const column = this.#column(numbers[SEGMENT] as number, byteOffset + byteLength)
-    return new LazyMemoryView(native, id, new Float32Array(column, byteOffset, this.#dimensions))
+    for (;;) {
+      if (!native.locate(id)) return undefined
+      const segment = this.#segment(native.numbers[SEGMENT] as number)
+      // Rewritten since: the index knows by now where the memory went.
+      if (segment === undefined) continue
+      return new LazyMemoryView(native, id, segment, this.#embedding(segment))
+    }
   }
 
-  #column(segment: number, bytesNeeded: number): ArrayBuffer {
-    const held = this.#held.get(segment)
+  #segment(number: number): ViewedSegment | undefined {
+    const used = this.#used.get(number)
+    if (used !== undefined) return used
+    const segment = this.#segments.get(number)?.deref() ?? this.#holdSegment(number)
+    if (segment === undefined) return undefined
+    if (this.#used.size === 0) queueMicrotask(() => this.#used.clear())
+    this.#used.set(number, segment)
+    return segment
+  }
+
+  #holdSegment(number: number): ViewedSegment | undefined {
+    const hold = this.#native.holdSegment(number)
+    if (hold === undefined) return undefined
+    const segment = { hold }
+    this.#segments.set(number, new WeakRef(segment))
+    return segment
+  }
+
+  /** The embedding that `native.numbers` names. */
+  #embedding(segment: ViewedSegment): Float32Array | null {
+    const { numbers } = this.#native
+    if (numbers[HAS_EMBEDDING] !== 1) return null
+    const byteLength = this.#dimensions * Float32Array.BYTES_PER_ELEMENT
+    const byteOffset = (numbers[SLOT] as number) * byteLength
     // Too short: the file has grown since, or the caller transferred the buffer away; the addon makes another.
-    if (held !== undefined && held.byteLength >= bytesNeeded) return held
-    let column = this.#columns.get(segment)?.deref()
-    if (column === undefined || column.byteLength < bytesNeeded) {
-      column = this.#native.segmentEmbeddings(segment)
-      this.#columns.set(segment, new WeakRef(column))
+    if (segment.column === undefined || segment.column.byteLength < byteOffset + byteLength) {
+      segment.column = this.#native.segmentEmbeddings(numbers[SEGMENT] as number)
     }
-    if (this.#held.size === 0) queueMicrotask(() => this.#held.clear())
-    this.#held.set(segment, column)
-    return column
+    return new Float32Array(segment.column, byteOffset, this.#dimensions)
   }
 }

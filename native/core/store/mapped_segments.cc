@@ -31,8 +31,9 @@ Result<Segment*> Store::MapSegment(SegmentNumber number) {
     if (mapped.ok() || mapped.status().error_number() != ENOENT) return mapped;
     Result<std::shared_ptr<const format::Meta>> again = ReloadList();
     if (!again.ok()) return again.status();
-    const bool listed = (*again)->IndexOf(number) >= 0;
-    if (!listed) return Status::Corrupt(FileRole::kMeta, Raw(number), 0);
+    // A number that was never given out is not gone, whatever names it is damaged.
+    if (Raw(number) >= (*again)->next_segment) return Status::Corrupt(FileRole::kMeta, 0, 0);
+    if ((*again)->IndexOf(number) < 0) return Status::Corrupt(FileRole::kMeta, Raw(number), 0);
     // The list names the file, then and now, so its absence is damage.
     if ((*again)->list_generation == (*list)->list_generation) {
       return Status::Corrupt(mapped.status().role(), Raw(number), 0);

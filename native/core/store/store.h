@@ -133,6 +133,10 @@ class Store final : private IdMatcher {
   Result<MemoryRef> ReadAt(Position position);
   /// Block numbers of a record are trusted by nobody before this: whether its slot is there.
   static bool HasBlock(const MemoryRef& memory) { return memory.segment->Covers(memory.record.slot()); }
+  /// Whether a look-up says by this that the segment left the list and its files are gone: look again (R15).
+  static bool IsGone(const Status& status) {
+    return status.code() == ErrorCode::kCorrupt && status.role() == FileRole::kMeta && status.segment() != 0;
+  }
   /// The mapped segment, kept by the caller beyond the store's life: its private mapping serves views.
   Result<std::shared_ptr<Segment>> ShareSegment(SegmentNumber number);
   Result<bool> Touch(std::string_view id, std::optional<double> activation, double now);
@@ -218,10 +222,6 @@ class Store final : private IdMatcher {
   }
   Result<Segment*> MapSegment(SegmentNumber number);
   Result<Segment*> MapSegmentListed(SegmentNumber number, const format::Meta& list);
-  /// Whether GetSegment says by this that the segment left the list and its files are gone: look again (R15).
-  static bool IsGone(const Status& status) {
-    return status.code() == ErrorCode::kCorrupt && status.role() == FileRole::kMeta && status.segment() != 0;
-  }
   void DropLeaving();
   void TakeUnlisted();
 

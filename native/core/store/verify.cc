@@ -15,7 +15,6 @@ void Report(VerifyReport& report, const char* file, uint64_t offset, std::string
 }  // namespace
 
 Result<VerifyReport> Store::Verify(const std::atomic<bool>& cancel) {
-  const Pin pin;
   VerifyReport report;
   Result<Snapshot> snapshot = TakeSnapshot();
   if (!snapshot.ok()) return snapshot.status();
@@ -24,6 +23,7 @@ Result<VerifyReport> Store::Verify(const std::atomic<bool>& cancel) {
   Segment* walked = nullptr;
   for (;;) {
     if (cancel.load(std::memory_order_relaxed)) return ErrorCode::kClosed;
+    const Pin pin;  // for one memory; the snapshot holds what the walk needs
     Result<std::optional<LogCursor::Item>> item = cursor.Next();
     if (!item.ok()) {
       Report(report, LogFileName(static_cast<SegmentNumber>(item.status().segment())).text, item.status().offset(), "");
