@@ -211,6 +211,75 @@ TEST(Step, AnIndexGenerationIsPublishedWholeOrNot) {
   RunSweep(growth, Role::kSurvivor, 10);
 }
 
+// Goal: whoever follows sees a commit within 50 ms, though its writer died before it woke anybody. Method: the writer
+// is killed at every few instructions from the one that makes its commit visible to the end of the call; the parent
+// follows.
+TEST(Step, AFollowerSeesACommitWhoseWriterDiedBeforeTheWakeUp) {
+  constexpr uint64_t kSeenWithin = 50000;
+  constexpr uint64_t kGiveUpAfter = 2000000;
+  Oracle& oracle = MakeShared<Oracle>();
+  test::StoreFixture fixture(kDimensions);
+  ASSERT_OK(fixture.Open());
+  store::Store& store = *fixture;
+  ASSERT_OK(test::PutText(store, "first", "1"));
+  const test::BootWordsByHand words(fixture.path());
+  const auto body = [&] {
+    Result<std::shared_ptr<store::Store>> opened = store::Store::Open(fixture.path(), fixture.options);
+    if (!opened.ok()) return;
+    Writer writer(**opened, oracle, kChildWriter, 0, TestSeed(), {});
+    for (uint32_t id = 0; id < 3; ++id) writer.Put(id);
+    writer.before_commit = BeginSteppable;
+    writer.after_commit = EndSteppable;
+    writer.Put(0);
+  };
+  uint64_t seen_at = 0;  // by the waiter's thread
+  const auto follow = [&](Sequence since) {
+    StoreRelease(seen_at, uint64_t{0});
+    return store.NotifyAbove(since, [&] { StoreRelease(seen_at, io::NowMonotonicMicroseconds()); });
+  };
+  // With somebody following, so that the traced run takes the path of the wake-up too.
+  uint64_t token = follow(UINT64_MAX - 1);
+  uint64_t visible = 0;
+  uint64_t applied = 0;
+  const Trace trace = TraceChild(body, [&](uint64_t k) {
+    const uint64_t now = LoadAcquire(words->applied);
+    if (k > 1 && now != applied) visible = k;
+    applied = now;
+  });
+  store.CancelNotify(token);
+  ASSERT_GT(visible, 0u);
+  const uint64_t kills = TestRounds(16, 400);
+  const uint64_t window = trace.instructions() - visible;
+  const uint64_t stride = std::max<uint64_t>(1, window / kills);
+  uint64_t worst = 0, slack = 0, done = 0, hits = 0;
+  for (uint64_t k = visible; k <= trace.instructions() && test::FailureCount() == 0; k += stride, ++done) {
+    // The child's last commit but one is at this sequence: it makes three, then the one that it dies in.
+    const Sequence before = store.sequence() + 3;
+    token = follow(before);
+    const KillPlace place = KillChildAfter(body, trace, k);
+    const uint64_t died = io::NowMonotonicMicroseconds();
+    if (store.sequence() == before) {  // another path: it died one instruction too early
+      store.CancelNotify(token);
+      continue;
+    }
+    hits += place.hit ? 1 : 0;
+    while (LoadAcquire(seen_at) == 0 && io::NowMonotonicMicroseconds() - died < kGiveUpAfter) {
+      slack = std::max(slack, SleepWatching(1000));
+    }
+    store.CancelNotify(token);
+    const uint64_t seen = LoadAcquire(seen_at);
+    EXPECT_NE(seen, 0u);
+    if (seen > died) worst = std::max(worst, seen - died);
+    EXPECT_OK(test::PutText(store, "next", std::to_string(k)));  // repairs, if there is anything
+  }
+  std::printf(
+      "       T3 follower: %llu instructions from visible to the end; %llu kills, %llu within; seen at worst %llu us "
+      "after the death, host's slack %llu us\n",
+      Print(window), Print(done), Print(hits), Print(worst), Print(slack));
+  EXPECT_GT(hits * 2, done);
+  EXPECT_LT(worst, kSeenWithin + slack);
+}
+
 TEST(Step, AFlushAndATouchLeaveTheStoreSound) {
   const auto flush = [](Writer& writer, store::Store& store) {
     writer.Put(0);  // something to flush

@@ -321,7 +321,7 @@ struct SessionWords {
   uint32_t growth_lock;  // segments, their list, index generations
   uint32_t pad2[15];
   uint32_t wake;       // bumped at each commit while somebody follows
-  uint32_t followers;  // threads that wait on `wake`
+  uint32_t followers;  // not 0: somebody may wait on `wake`
   uint32_t pad3[14];
   uint32_t marker_removed;  // 1: the clean marker is gone from the disk, 2: removed without a sync
   uint32_t pad4[15];

@@ -7,12 +7,13 @@
 #include <atomic>
 
 #include "core/io/file.h"
-#include "test/store_fixture.h"
+#include "test/session_fixture.h"
 
 namespace thermocline::store {
 namespace {
 
 using test::Memory;
+using test::SessionByHand;
 
 void OverwriteFront(const std::string& path, const std::string& bytes) {
   std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << bytes;
@@ -141,29 +142,6 @@ TEST(StoreRepair, AnUnappliedCommitIsAppliedByTheNextOpenerOnceOrTwiceToTheSameE
     test::ExpectWhole(*store);
   }
 }
-
-/// The words by which participants find each other, mapped by hand.
-class SessionByHand {
- public:
-  explicit SessionByHand(const std::string& path) {
-    const auto directory = io::File::OpenDirectory(path.c_str());
-    EXPECT_OK(directory);
-    const auto file = io::File::Open(*directory, "lock", io::File::Mode::kReadWrite, FileRole::kLock);
-    EXPECT_OK(file);
-    auto map = io::Mapping::Map(*file, 0, format::kLockFileBytes, io::Mapping::Kind::kShared);
-    EXPECT_OK(map);
-    map_ = std::move(*map);
-  }
-  format::SessionWords* operator->() const { return reinterpret_cast<format::SessionWords*>(map_.data()); }
-  /// How a lock word names the participant that has this number now.
-  uint32_t WordOf(uint32_t number) const {
-    const auto* lines = reinterpret_cast<const format::ParticipantLine*>(map_.data() + format::kParticipantsOffset);
-    return Participant{number, lines[number].incarnation}.word();
-  }
-
- private:
-  io::Mapping map_;
-};
 
 // Goal: R5 and R4 among the living. Method: one of two participants leaves with the lock held and its commit not
 // applied; the other reads the old version until it writes, which repairs.

@@ -1,8 +1,12 @@
 // Threads that follow the store: one waiter thread a process sleeps on the shared wake word.
 //
-// A writer pays one load when nobody follows. Pairing: the waiter counts itself in `followers`, then looks at
-// `applied`; the writer moves `applied`, then looks at `followers`, with a full fence between (WakeFollowers). So one
-// of the two sees the other.
+// A writer pays one load when nobody follows. Pairing: the waiter raises the flag `followers`, then looks at `applied`;
+// the writer moves `applied`, then looks at the flag, with a full fence between on either side. So one of the two sees
+// the other. The writer lowers the flag before it wakes: whoever was woken raises it again before it looks again. So a
+// follower that was killed costs one commit a wake-up that nobody needed, not every commit of the session.
+//
+// A writer can be killed between `applied` and the wake-up, or between lowering the flag and the wake-up, so a follower
+// sleeps in slices: that is all that such a death costs.
 
 #include <algorithm>
 #include <utility>
@@ -13,7 +17,8 @@
 namespace thermocline::store {
 namespace {
 
-constexpr uint64_t kWaitMicroseconds = 1000000;
+// The contract is 50 ms, also after a writer that died before it could wake anybody.
+constexpr uint64_t kWaitMicroseconds = 40000;
 
 }  // namespace
 
@@ -43,10 +48,10 @@ void Store::RunWaiter() {
       waiter_wake_.wait(guard, [this] { return !waiters_.empty() || waiter_stop_.load(); });
     }
     if (waiter_stop_.load()) return;
-    FetchAdd(session_->followers, 1u);
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in WakeFollowers
     for (;;) {
       const uint32_t wake = LoadAcquire(session_->wake);
+      StoreRelaxed(session_->followers, 1u);
+      std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in WakeFollowers
       bool idle = false;
       {
         const std::lock_guard<std::mutex> guard(waiter_mutex_);
@@ -61,7 +66,6 @@ void Store::RunWaiter() {
       if (idle || waiter_stop_.load()) break;
       io::FutexWait(session_->wake, wake, kWaitMicroseconds);
     }
-    FetchAdd(session_->followers, ~0u);
   }
 }
 
@@ -80,6 +84,8 @@ void Store::StopWaiter() {
 void Store::WakeFollowers() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (LoadRelaxed(session_->followers) == 0) return;
+  // Lowered before the bump: a follower that raises it in between sees the bump, or the bump's commit.
+  Exchange(session_->followers, 0u);
   FetchAdd(session_->wake, 1u);
   io::FutexWake(session_->wake, 0x7FFFFFFFu);
 }
