@@ -193,6 +193,7 @@ Status Store::SyncStructure(uint64_t timeout_us) {
 
 /// Flush lock held.
 Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
+  const Pin pin;
   THERMOCLINE_RETURN_IF_ERROR(CheckPoison());
   if (StructureIsDue()) THERMOCLINE_RETURN_IF_ERROR(SyncStructure(timeout_us));
   Result<FlushPlan> planned = PlanFlush(scope, timeout_us);
