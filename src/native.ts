@@ -212,16 +212,33 @@ export interface NativeStore {
   size(): number
   stats(): NativeStats
 
-  /** Hits of a snapshot as [score, segment, logOffset] triples, best first. minScore NaN: none. `filter`: text of one. */
-  searchSync(query: Float32Array, limit: number, minScore: number, filter: string | undefined): Float64Array
-  /** The same on the thread pool; `token` names it for searchCancel. Rejects with _CLOSED or _ABORTED when cancelled. */
-  search(
+  /**
+   * Hits of a snapshot as [score, segment, logOffset] triples, best first. minScore NaN: none. recall NaN: as usual.
+   * threads 0: as usual. `filter`: text of one.
+   */
+  searchSync(
     query: Float32Array,
     limit: number,
     minScore: number,
+    exact: boolean,
+    recall: number,
+    threads: number,
+    filter: string | undefined,
+  ): Float64Array
+  /**
+   * The same on the thread pool for any number of queries, which lie one after another in `queries`; `token` names it
+   * for searchCancel. Rejects with _CLOSED or _ABORTED when cancelled.
+   */
+  searchMany(
+    queries: Float32Array,
+    limit: number,
+    minScore: number,
+    exact: boolean,
+    recall: number,
+    threads: number,
     filter: string | undefined,
     token: number,
-  ): Promise<Float64Array>
+  ): Promise<Float64Array[]>
   searchCancel(token: number): void
 
   /** A cursor over a snapshot in commit order, memories whose sequence is above `since`. `where`: text of a filter. */

@@ -22,6 +22,7 @@ const batchRecordsMax = 256
 const limitDefault = 10
 // The addon's count of hits is 32 bits wide; no store has more memories than that.
 const limitMax = 2 ** 31 - 1
+const threadsMax = 1024
 
 type Bag = Record<string, unknown>
 
@@ -163,23 +164,39 @@ export interface CheckedSearchOptions {
   readonly limit: number
   /** NaN: none */
   readonly minScore: number
+  readonly exact: boolean
+  /** NaN: not given */
+  readonly recall: number
+  /** 0: not given */
+  readonly threads: number
   /** As the core takes it. */
   readonly filter: string | undefined
   readonly signal: AbortSignal | undefined
 }
 
-const searchKeys = ['limit', 'minScore', 'filter', 'exact', 'signal']
+const searchKeys = ['limit', 'minScore', 'filter', 'exact', 'recall', 'threads', 'signal']
+
+/** Above 0, because to lose everything is no search. */
+function readRecall(value: unknown): number {
+  if (value === undefined) return NaN
+  const recall = checkNumber(value, 'recall', 0, 1)
+  if (recall === 0) throw outOfRange('recall must be above 0')
+  return recall
+}
 
 /** SearchOptions; throws ABORTED for a signal that is aborted already. */
 export function readSearchOptions(options: unknown): CheckedSearchOptions {
-  const { limit, minScore, filter, exact, signal: signalGiven } = readBag(options, 'SearchOptions', searchKeys)
+  const bag = readBag(options, 'SearchOptions', searchKeys)
+  const { limit, minScore, filter, threads, signal: signalGiven } = bag
   const checked = {
     limit: limit === undefined ? limitDefault : Math.min(checkInteger(limit, 'limit', 1), limitMax),
     minScore: minScore === undefined ? NaN : checkNumber(minScore, 'minScore', -Number.MAX_VALUE, Number.MAX_VALUE),
+    exact: readBoolean(bag.exact, 'exact', false),
+    recall: readRecall(bag.recall),
+    threads: threads === undefined ? 0 : checkInteger(threads, 'threads', 1, threadsMax),
     filter: filter === undefined ? undefined : encodeFilter(filter),
     signal: readSignal(signalGiven, 'signal'),
   }
-  readBoolean(exact, 'exact', false)
   if (checked.signal?.aborted === true) throw abortError(checked.signal)
   return checked
 }

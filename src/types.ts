@@ -144,8 +144,21 @@ export interface SearchOptions {
   minScore?: number | undefined
   /** Only memories that it means are hits, and `limit` of them are returned whenever so many match. */
   filter?: Filter | undefined
-  /** True: compare with every embedding in full. This version always does. */
+  /**
+   * True: compare with every embedding in full, so that the hits are those of a naive scan. Default false: in stores of
+   * more than a few thousand memories sketches choose which embeddings to compare with in full.
+   */
   exact?: boolean | undefined
+  /**
+   * Above 0, at most 1: the least probability with which the sketches must keep each true hit. Default 0.99, by which
+   * 0.995 and more were measured (docs/search.md); 1 is `exact`. Less is faster. Scores are right whatever it is.
+   */
+  recall?: number | undefined
+  /**
+   * Most threads that scan, the one that searches among them, 1..1024. Default: as many as there are cores, at most 4.
+   * Small stores are scanned by one.
+   */
+  threads?: number | undefined
   /** Rejects with an AbortError once it is aborted. `searchSync` looks at it only before it starts. */
   signal?: AbortSignal | undefined
 }

@@ -1,6 +1,8 @@
 // What a search costs without Node around it: each row is a median of interleaved runs beside the machine's own limit.
 //
-//   make bench && ../build-native/default/thermocline_bench [n] [dimensions]
+//   make bench && ../build-native/default/thermocline_bench [n] [dimensions] [sketch]
+//
+// With `sketch` the rows of sketches alone, many times, for a profiler
 //
 // The limit is the time in which one thread reads the embeddings' bytes once, measured in the same run and in turns
 // with the searches, because other work on the host slows both alike.
@@ -28,6 +30,7 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kTimeout = 60000000;
 constexpr uint32_t kClusters = 100;
 constexpr size_t kQueries = 64;
+constexpr int kRounds = 10;
 
 /// Times of one row, in microseconds.
 struct Times {
@@ -117,7 +120,7 @@ uint64_t ReadAll(store::Store& store) {
   return sum[0] | sum[1] | sum[2] | sum[3] | sum[4] | sum[5] | sum[6] | sum[7];
 }
 
-void Run(uint64_t count, uint32_t dimensions) {
+void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
   const std::string path = std::filesystem::temp_directory_path() / "thermocline-search-bench";
   std::filesystem::remove_all(path);
   store::OpenOptions options;
@@ -135,18 +138,55 @@ void Run(uint64_t count, uint32_t dimensions) {
   for (size_t i = 0; i < kQueries; ++i) queries.push_back(workload.Next());
 
   const std::atomic<bool> never{false};
-  const auto search = [&](size_t query, uint32_t threads) {
+  const auto search = [&](size_t query, uint32_t threads, bool exact) {
     search::SearchRequest request;
     request.query = queries[query];
     request.threads = threads;
-    if (!search::Search(store, request, never).ok()) std::abort();
+    request.exact = exact;
+    auto hits = search::Search(store, request, never);
+    if (!hits.ok()) std::abort();
+    return std::move(*hits);
   };
-  Times read, exact1, exact2;
+  if (sketch_only) {
+    Times times;
+    for (size_t i = 0; i < 100 * kQueries; ++i) {
+      times.values.push_back(Microseconds([&] { search(i % kQueries, 1, false); }));
+    }
+    std::printf("sketch best %.1f us, median %.1f us, p99 %.1f us\n", times.At(0), times.At(0.5), times.At(0.99));
+    return;
+  }
+  Times read, exact1, exact2, sketch1, sketch2, many;
   volatile uint64_t sink = 0;
+  double kept = 0;
+  double asked = 0;
   for (size_t i = 0; i < kQueries; ++i) {
     read.values.push_back(Microseconds([&] { sink = ReadAll(store); }));
-    exact1.values.push_back(Microseconds([&] { search(i, 1); }));
-    exact2.values.push_back(Microseconds([&] { search(i, 2); }));
+    std::vector<search::SearchHit> exact, sketch;
+    exact1.values.push_back(Microseconds([&] { exact = search(i, 1, true); }));
+    exact2.values.push_back(Microseconds([&] { search(i, 2, true); }));
+    search(i, 1, false);  // what the exact scan drove out of the caches comes back
+    for (int round = 0; round < kRounds; ++round) {
+      const size_t query = (i + static_cast<size_t>(round)) % kQueries;
+      sketch1.values.push_back(Microseconds([&] { search(query, 1, false); }));
+      sketch2.values.push_back(Microseconds([&] { search(query, 2, false); }));
+    }
+    sketch = search(i, 1, false);
+    for (const search::SearchHit& hit : exact) {
+      asked += 1;
+      kept +=
+          std::any_of(sketch.begin(), sketch.end(), [&](const auto& other) { return other.sequence == hit.sequence; })
+              ? 1
+              : 0;
+    }
+  }
+  const std::vector<std::span<const float>> all(queries.begin(), queries.end());
+  for (int round = 0; round < kRounds; ++round) {
+    many.values.push_back(Microseconds([&] {
+                            search::SearchRequest request;
+                            request.threads = 1;
+                            if (!search::SearchMany(store, request, all, never).ok()) std::abort();
+                          }) /
+                          static_cast<double>(kQueries));
   }
   static_cast<void>(sink);
   const double bytes = static_cast<double>(count) * dimensions * 4;
@@ -159,6 +199,10 @@ void Run(uint64_t count, uint32_t dimensions) {
   row("read once", read);
   row("exact, 1 thread", exact1);
   row("exact, 2 threads", exact2);
+  row("sketch, 1 thread", sketch1);
+  row("sketch, 2 threads", sketch2);
+  row("many, per query", many);
+  std::printf("recall@10 %.4f\n", kept / asked);
   if (!store.Close().ok()) std::abort();
   std::filesystem::remove_all(path);
 }
@@ -169,6 +213,6 @@ void Run(uint64_t count, uint32_t dimensions) {
 int main(int count, char** arguments) {
   const uint64_t n = count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 100000;
   const auto dimensions = static_cast<uint32_t>(count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 384);
-  thermocline::Run(n, dimensions);
+  thermocline::Run(n, dimensions, count > 3);
   return 0;
 }

@@ -9,7 +9,6 @@
 #include <cstring>
 
 #include "binding/handle.h"
-#include "core/search/filtered.h"
 #include "core/search/search.h"
 
 namespace thermocline::binding {
@@ -114,21 +113,32 @@ std::unique_ptr<HitsHold> HoldHits(store::Store& store, const std::vector<search
   return hold;
 }
 
-struct SearchArguments {
-  std::vector<float> query;
-  uint64_t limit = 0;
-  std::optional<double> score_min;
-  std::shared_ptr<const filter::Filter> filter;
+/// The hits for JavaScript, which keep their segments mapped. nullptr with an exception pending.
+napi_value HeldHitsArray(napi_env env, Handle& handle, const std::vector<search::SearchHit>& hits,
+                         std::unique_ptr<HitsHold> hold) {
+  napi_value array = HitsArray(env, hits);
+  if (array == nullptr) return nullptr;
+  handle.Join(*hold);
+  return AttachHolder(env, array, std::move(hold)) ? array : nullptr;
+}
 
-  ::thermocline::Result<std::vector<search::SearchHit>> Run(store::Store& store, const std::atomic<bool>& cancel) {
-    const search::SearchRequest request{query, limit, score_min};
-    return filter == nullptr ? search::Search(store, request, cancel)
-                             : search::SearchFiltered(store, request, *filter, cancel);
+struct SearchArguments {
+  std::vector<float> vectors;  // of all queries, one after another
+  size_t dimensions = 0;
+  search::SearchRequest request;
+  std::shared_ptr<const filter::Filter> filter;  // what request.filter points to
+
+  std::vector<std::span<const float>> Queries() const {
+    std::vector<std::span<const float>> queries;
+    for (size_t at = 0; at < vectors.size(); at += dimensions) queries.push_back({&vectors[at], dimensions});
+    return queries;
   }
 };
 
-/// `arguments`: query, limit, least score, filter.
-Status ReadSearch(napi_env env, const napi_value* arguments, SearchArguments* out) {
+constexpr size_t kSearchArguments = 7;
+
+/// vectors, limit, least score (NaN: none), exact, recall (NaN: as usual), threads (0: as usual), filter.
+Status ReadSearch(napi_env env, const Handle& handle, const napi_value* arguments, SearchArguments* out) {
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
@@ -136,30 +146,39 @@ Status ReadSearch(napi_env env, const napi_value* arguments, SearchArguments* ou
       type != napi_float32_array) {
     return Status::Error(ErrorCode::kArgument);
   }
-  out->query.assign(static_cast<const float*>(data), static_cast<const float*>(data) + length);
+  out->dimensions = handle.store().dimensions();
+  if (length % out->dimensions != 0) return Status::Error(ErrorCode::kDimension);
+  out->vectors.assign(static_cast<const float*>(data), static_cast<const float*>(data) + length);
   constexpr double kLimitMax = 4294967296.0;
-  out->limit = static_cast<uint64_t>(std::clamp(GetDouble(env, arguments[1], 10), 0.0, kLimitMax));
+  constexpr double kThreadsMax = 1024;
+  search::SearchRequest& request = out->request;
+  request.limit = static_cast<uint64_t>(std::clamp(GetDouble(env, arguments[1], 10), 0.0, kLimitMax));
   const double score_min = GetDouble(env, arguments[2], NAN);
-  if (!std::isnan(score_min)) out->score_min = score_min;
-  return ReadFilter(env, arguments[3], &out->filter);
+  if (!std::isnan(score_min)) request.score_min = score_min;
+  napi_get_value_bool(env, arguments[3], &request.exact);
+  const double recall = GetDouble(env, arguments[4], NAN);
+  if (!std::isnan(recall)) request.recall = recall;
+  request.threads = static_cast<uint32_t>(std::clamp(GetDouble(env, arguments[5], 0), 0.0, kThreadsMax));
+  THERMOCLINE_RETURN_IF_ERROR(ReadFilter(env, arguments[6], &out->filter));
+  request.filter = out->filter.get();
+  return Status::Ok();
 }
 
 napi_value SearchSync(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
-  Handle* handle = Enter(env, info, arguments, 4);
+  napi_value arguments[kSearchArguments];
+  Handle* handle = Enter(env, info, arguments, kSearchArguments);
   if (handle == nullptr) return nullptr;
   SearchArguments search;
-  const Status read = ReadSearch(env, arguments, &search);
+  const Status read = ReadSearch(env, *handle, arguments, &search);
   if (!read.ok()) return Throw(env, read);
   const std::atomic<bool> never{false};
-  Result<std::vector<search::SearchHit>> hits = search.Run(handle->store(), never);
+  search.request.query = search.vectors;
+  Result<std::vector<search::SearchHit>> hits = search::Search(handle->store(), search.request, never);
   if (!hits.ok()) return Throw(env, hits.status());
-  std::unique_ptr<HitsHold> hold = HoldHits(handle->store(), *hits);
-  handle->Join(*hold);
-  napi_value array = HitsArray(env, *hits);
-  return array != nullptr && AttachHolder(env, array, std::move(hold)) ? array : nullptr;
+  return HeldHitsArray(env, *handle, *hits, HoldHits(handle->store(), *hits));
 }
 
+/// Any number of queries on one snapshot; its result is an array with the hits of each.
 class SearchJob final : public Job {
  public:
   SearchJob(Handle& handle, SearchArguments arguments, std::shared_ptr<std::atomic<bool>> cancel)
@@ -167,38 +186,44 @@ class SearchJob final : public Job {
 
   void Run() override {
     const store::Pin pin;
-    ::thermocline::Result<std::vector<search::SearchHit>> hits = arguments_.Run(store(), *cancel_);
+    ::thermocline::Result<std::vector<std::vector<search::SearchHit>>> hits =
+        search::SearchMany(store(), arguments_.request, arguments_.Queries(), *cancel_);
     if (hits.ok()) {
       hits_ = std::move(*hits);
-      hold_ = HoldHits(store(), hits_);
+      for (const auto& each : hits_) holds_.push_back(HoldHits(store(), each));
     } else {
       status_ = closing_->load() ? Status::Error(ErrorCode::kClosed) : hits.status();
     }
   }
   napi_value Result(napi_env env) override {
-    napi_value array = HitsArray(env, hits_);
-    // Closed meanwhile: nobody decodes them, and the handle may be gone.
-    if (array == nullptr || closing_->load()) return array;
-    handle_->Join(*hold_);
-    return AttachHolder(env, array, std::move(hold_)) ? array : nullptr;
+    napi_value array = nullptr;
+    if (napi_create_array_with_length(env, hits_.size(), &array) != napi_ok) return nullptr;
+    for (size_t i = 0; i < hits_.size(); ++i) {
+      // Closed meanwhile: nobody decodes them, and the handle may be gone.
+      napi_value hits = closing_->load() ? HitsArray(env, hits_[i])
+                                         : HeldHitsArray(env, *handle_, hits_[i], std::move(holds_[i]));
+      if (hits == nullptr) return nullptr;
+      napi_set_element(env, array, static_cast<uint32_t>(i), hits);
+    }
+    return array;
   }
 
  private:
   Handle* handle_;  // looked at only while it is not closing, on its own thread
   SearchArguments arguments_;
   std::shared_ptr<std::atomic<bool>> cancel_;
-  std::vector<search::SearchHit> hits_;
-  std::unique_ptr<HitsHold> hold_;
+  std::vector<std::vector<search::SearchHit>> hits_;
+  std::vector<std::unique_ptr<HitsHold>> holds_;
 };
 
-napi_value Search(napi_env env, napi_callback_info info) {
-  napi_value arguments[5];
-  Handle* handle = Enter(env, info, arguments, 5);
+napi_value SearchMany(napi_env env, napi_callback_info info) {
+  napi_value arguments[kSearchArguments + 1];
+  Handle* handle = Enter(env, info, arguments, kSearchArguments + 1);
   if (handle == nullptr) return nullptr;
   SearchArguments search;
-  const Status read = ReadSearch(env, arguments, &search);
+  const Status read = ReadSearch(env, *handle, arguments, &search);
   if (!read.ok()) return Throw(env, read);
-  const auto token = static_cast<uint32_t>(GetDouble(env, arguments[4], 0));
+  const auto token = static_cast<uint32_t>(GetDouble(env, arguments[kSearchArguments], 0));
   // Flags of jobs that ended are held by the map alone.
   std::erase_if(handle->searches, [](const auto& entry) { return entry.second.use_count() == 1; });
   auto cancel = std::make_shared<std::atomic<bool>>(false);
@@ -336,7 +361,7 @@ void EndWaits(Handle& handle) {
 const std::vector<Method>& AsyncMethods() {
   static const std::vector<Method> methods = {
       Method::Of<SearchSync>("searchSync"),
-      Method::Of<Search>("search"),
+      Method::Of<SearchMany>("searchMany"),
       Method::Of<SearchCancel>("searchCancel"),
       Method::Of<Flush>("flush"),
       Method::Of<Verify>("verify"),

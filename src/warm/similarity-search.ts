@@ -3,9 +3,9 @@
 // Not here: the scan, which the core does, off the event loop for `search`. Hits come back as places of records,
 // because decoding needs JavaScript and few memories are hits.
 
-import { closedError, outOfRange } from '../errors'
+import { closedError, outOfRange, wrongType } from '../errors'
 import type { NativeStore } from '../native'
-import { type CheckedSearchOptions, metrics, readSearchOptions } from '../options'
+import { type CheckedSearchOptions, describe, metrics, readSearchOptions } from '../options'
 import type { Hit } from '../types'
 import type { MemoryReader } from './memory-reader'
 import type { PendingWork } from './pending-work'
@@ -46,24 +46,42 @@ function decodeHits(triples: Float64Array, reader: MemoryReader): Hit[] {
 
 /** See `Store.searchSync`. */
 export function searchSync(host: SearchHost, query: unknown, options: unknown): Hit[] {
-  const { limit, minScore, filter } = readSearchOptions(options)
-  const triples = host.native.searchSync(checkQuery(query, host.native), limit, minScore, filter)
-  return decodeHits(triples, host.reader)
+  const { limit, minScore, exact, recall, threads, filter } = readSearchOptions(options)
+  const vector = checkQuery(query, host.native)
+  return decodeHits(host.native.searchSync(vector, limit, minScore, exact, recall, threads, filter), host.reader)
 }
 
 /** See `Store.search`. */
 export async function search(host: SearchHost, query: unknown, options: unknown): Promise<Hit[]> {
   const checked = readSearchOptions(options)
   // Copied, because the scan reads it after this call returned.
-  const triples = await searchOffThread(host, copyVector(checkQuery(query, host.native)), checked)
-  // The store may have been closed between the scan's end and this turn.
-  if (host.isClosed()) throw closedError()
-  return decodeHits(triples, host.reader)
+  const [triples] = await searchOffThread(host, copyVector(checkQuery(query, host.native)), checked)
+  return decodeHits(triples as Float64Array, host.reader)
 }
 
-function searchOffThread(host: SearchHost, query: Float32Array, options: CheckedSearchOptions): Promise<Float64Array> {
+/** See `Store.searchMany`. */
+export async function searchMany(host: SearchHost, queries: unknown, options: unknown): Promise<Hit[][]> {
+  const checked = readSearchOptions(options)
+  if (!Array.isArray(queries)) throw wrongType(`queries must be an array of vectors, not ${describe(queries)}`)
+  const { dimensions } = host.native
+  const vectors = new Float32Array(queries.length * dimensions)
+  // By number, so that a hole is an error too.
+  for (let at = 0; at < queries.length; at++) vectors.set(checkQuery(queries[at], host.native), at * dimensions)
+  const found = await searchOffThread(host, vectors, checked)
+  return found.map((triples) => decodeHits(triples, host.reader))
+}
+
+async function searchOffThread(
+  host: SearchHost,
+  vectors: Float32Array,
+  options: CheckedSearchOptions,
+): Promise<Float64Array[]> {
   const { native, pending } = host
+  const { limit, minScore, exact, recall, threads, filter } = options
   const token = ++lastToken
-  const scan = native.search(query, options.limit, options.minScore, options.filter, token)
-  return pending.interruptible(scan, () => native.searchCancel(token), options.signal)
+  const scan = native.searchMany(vectors, limit, minScore, exact, recall, threads, filter, token)
+  const found = await pending.interruptible(scan, () => native.searchCancel(token), options.signal)
+  // The store may have been closed between the scan's end and this turn.
+  if (host.isClosed()) throw closedError()
+  return found
 }

@@ -59,7 +59,7 @@ import { EncodedMemory, encodeMemory, encodePatch, stagePatchNumbers } from './m
 import { MemoryReader } from './memory-reader'
 import { MemoryViewer } from './memory-view'
 import { PendingWork } from './pending-work'
-import { search, searchSync } from './similarity-search'
+import { search, searchMany, searchSync } from './similarity-search'
 import { Stages } from './stages'
 
 const { ifSequence: IF_SEQUENCE } = addon.numberAt
@@ -168,6 +168,15 @@ export class WarmTier implements Store {
     try {
       const state = this.#open()
       return await state.pending.track(search(state, query, options))
+    } catch (error) {
+      throw withAsyncStack(error)
+    }
+  }
+
+  async searchMany(queries: readonly Vector[], options?: SearchOptions): Promise<Hit[][]> {
+    try {
+      const state = this.#open()
+      return await state.pending.track(searchMany(state, queries, options))
     } catch (error) {
       throw withAsyncStack(error)
     }

@@ -27,6 +27,7 @@ const synchronous: [string, (store: Store) => unknown][] = [
 
 const asynchronous: [string, (store: Store) => Promise<unknown>][] = [
   ['search', (store) => store.search([1, 0, 0])],
+  ['searchMany', (store) => store.searchMany([[1, 0, 0]])],
   ['flush', (store) => store.flush()],
   ['compact', (store) => store.compact()],
   ['verify', (store) => store.verify()],

@@ -500,10 +500,12 @@ class StoreReader {
     if (bytes === undefined) return undefined
     const slots = align64(this.#meta.segments.find(({ number }) => number === segment)?.slots ?? 0)
     const { dimensions } = this.#meta
-    const embeddingOffset = align64K(4096 + 64 * slots)
+    const sketchKind = bytes.length >= headerBytes ? bytes.readUInt32LE(44) : 0
+    const sketches = sketchColumns(sketchKind, 4096 + 64 * slots, slots, dimensions)
+    const embeddingOffset = align64K(sketches.end)
     const fileBytes = align64K(embeddingOffset + 4 * dimensions * slots)
     const columns = [0, 8, 16, 24, 32, 40].map((perSlot) => 4096 + perSlot * slots)
-    const expected = [...columns, 0, 0, 0, embeddingOffset, 4 * dimensions, fileBytes]
+    const expected = [...columns, ...sketches.first, embeddingOffset, 4 * dimensions, fileBytes, ...sketches.rows]
     const holds =
       bytes.length >= headerBytes &&
       bytes.toString('latin1', 0, 8) === 'TCLNBLK1' &&
@@ -513,15 +515,26 @@ class StoreReader {
       bytes.readUInt32LE(32) === segment &&
       bytes.readUInt32LE(36) === slots &&
       bytes.readUInt32LE(40) === dimensions &&
-      bytes.readUInt32LE(44) === 0 &&
+      sketchKind <= 1 &&
       expected.every((value, index) => u64(bytes, 48 + 8 * index) === value) &&
-      bytes.subarray(144, 192).every((byte) => byte === 0)
+      bytes.subarray(160, 192).every((byte) => byte === 0)
     if (!holds) {
       this.#problem(`${segment}.blocks`, 0, 'header')
       return undefined
     }
     return { bytes, slots, statisticsOffset: 4096 + 40 * slots, embeddingOffset, embeddingStride: 4 * dimensions }
   }
+}
+
+/** Places of section 5.1: centre, sketch and its stride; rows and theirs; where the columns end. */
+function sketchColumns(kind: number, begin: number, slots: number, dimensions: number) {
+  if (kind === 0) return { first: [0, 0, 0], rows: [0, 0], end: begin }
+  const bits = align64(dimensions)
+  const prefixBits = Math.min(bits, bits <= 384 ? 128 : bits <= 1024 ? 192 : 256)
+  const [stride, rowStride] = [prefixBits / 8 + 8, (bits - prefixBits) / 8 + 8]
+  const sketch = begin + 4 * bits
+  const rows = sketch + stride * slots
+  return { first: [begin, sketch, stride], rows: [rows, rowStride], end: rows + rowStride * slots }
 }
 
 const align64 = (count: number): number => Math.ceil(count / 64) * 64

@@ -37,6 +37,7 @@ export function claims(store: Store, tier: WarmTier, memory: Memory, view: Memor
   claim<Same<ReturnType<Store['update']>, boolean>>()
   claim<Same<ReturnType<Store['searchSync']>, Hit[]>>()
   claim<Same<ReturnType<Store['search']>, Promise<Hit[]>>>()
+  claim<Same<ReturnType<Store['searchMany']>, Promise<Hit[][]>>>()
   claim<Same<ReturnType<Store['entries']>, IterableIterator<Memory>>>()
   claim<Same<ReturnType<Store['changes']>, AsyncIterableIterator<Change>>>()
   claim<Same<ReturnType<Store['verify']>, Promise<VerifyResult>>>()

@@ -41,12 +41,13 @@ struct ResidualSums {
 
 struct Kernels {
   const char* name;
-  /// Of each row: its dot product with the query, and the sum of its squares. Rows lie `stride` floats apart.
-  void (*dot_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions, float* dots,
-                   float* squares);
+  /// Of each row: its dot product with the query, and the sum of its squares. Rows lie `stride` floats apart. `ahead`
+  /// is what will be read after `rows`: it is asked for in step with them. It may lie anywhere, also beyond an array.
+  void (*dot_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
+                   const float* ahead, float* dots, float* squares);
   /// Of each row: its squared distance to the query.
   void (*distance_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
-                        float* distances);
+                        const float* ahead, float* distances);
   /// Unscaled Hadamard transform, in place, of the values times `signs`; `length` a power of two of at least 64.
   void (*hadamard)(float* values, const float* signs, size_t length);
   /// The residual of `words` x 32 values: a bit is set where value - centre is not negative.
@@ -69,11 +70,6 @@ struct KernelsHere {
   bool runs;
 };
 std::span<const KernelsHere> AllKernels();
-
-/// Floats ahead of the row being read that are asked for: the hardware's own prefetcher stops at each page's end, and
-/// two pages ahead even the page's address is known in time. 12.6 GB/s without, 17.8 GB/s with, where plain reading
-/// reaches 16.1 (AVX-512, 384 dimensions, mapped file).
-inline constexpr size_t kPrefetchFloats = 2048;
 
 /// How far a float sum of `dimensions` products may lie from the true one, in relation to the sum of their sizes.
 constexpr double SumError(size_t dimensions) { return (static_cast<double>(dimensions) / 16 + 16) * 0x1p-24; }

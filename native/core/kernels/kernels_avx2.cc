@@ -29,15 +29,16 @@ THERMOCLINE_AVX2 inline __m256i TailMask(size_t count) {
 }
 
 THERMOCLINE_AVX2 void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
-                              float* dots, float* squares) {
+                              const float* ahead, float* dots, float* squares) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
+    const float* ahead_row = ahead + i * stride;
     __m256 dot[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     __m256 square[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
-      __builtin_prefetch(row + d + kPrefetchFloats);
-      __builtin_prefetch(row + d + 16 + kPrefetchFloats);
+      __builtin_prefetch(ahead_row + d);
+      __builtin_prefetch(ahead_row + d + 16);
       for (size_t j = 0; j < 4; ++j) {
         const __m256 b = _mm256_loadu_ps(row + d + 8 * j);
         dot[j] = _mm256_fmadd_ps(_mm256_loadu_ps(query + d + 8 * j), b, dot[j]);
@@ -56,14 +57,15 @@ THERMOCLINE_AVX2 void DotRows(const float* query, const float* rows, size_t stri
 }
 
 THERMOCLINE_AVX2 void DistanceRows(const float* query, const float* rows, size_t stride, size_t count,
-                                   size_t dimensions, float* distances) {
+                                   size_t dimensions, const float* ahead, float* distances) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
+    const float* ahead_row = ahead + i * stride;
     __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
-      __builtin_prefetch(row + d + kPrefetchFloats);
-      __builtin_prefetch(row + d + 16 + kPrefetchFloats);
+      __builtin_prefetch(ahead_row + d);
+      __builtin_prefetch(ahead_row + d + 16);
       for (size_t j = 0; j < 4; ++j) {
         const __m256 difference = _mm256_sub_ps(_mm256_loadu_ps(query + d + 8 * j), _mm256_loadu_ps(row + d + 8 * j));
         sums[j] = _mm256_fmadd_ps(difference, difference, sums[j]);

@@ -32,10 +32,12 @@ THERMOCLINE_AVX512 inline __mmask16 TailMask(size_t count) {
 
 /// Two rows at a time, so that each load of the query serves both. The last row stands in for one that is not there.
 THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
-                                float* dots, float* squares) {
+                                const float* ahead, float* dots, float* squares) {
   for (size_t i = 0; i < count; i += 2) {
     const float* a = rows + i * stride;
     const float* b = i + 1 < count ? a + stride : a;
+    const float* ahead_a = ahead + i * stride;
+    const float* ahead_b = i + 1 < count ? ahead_a + stride : ahead_a;
     __m512 dot_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     __m512 dot_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     __m512 square_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -43,8 +45,8 @@ THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t st
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
       for (size_t j = 0; j < 2; ++j) {
-        __builtin_prefetch(a + d + 16 * j + kPrefetchFloats);
-        __builtin_prefetch(b + d + 16 * j + kPrefetchFloats);
+        __builtin_prefetch(ahead_a + d + 16 * j);
+        __builtin_prefetch(ahead_b + d + 16 * j);
         const __m512 q = _mm512_loadu_ps(query + d + 16 * j);
         const __m512 va = _mm512_loadu_ps(a + d + 16 * j);
         const __m512 vb = _mm512_loadu_ps(b + d + 16 * j);
@@ -73,14 +75,15 @@ THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t st
 }
 
 THERMOCLINE_AVX512 void DistanceRows(const float* query, const float* rows, size_t stride, size_t count,
-                                     size_t dimensions, float* distances) {
+                                     size_t dimensions, const float* ahead, float* distances) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
+    const float* ahead_row = ahead + i * stride;
     __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
     size_t d = 0;
     for (; d + 64 <= dimensions; d += 64) {
       for (size_t j = 0; j < 4; ++j) {
-        __builtin_prefetch(row + d + 16 * j + kPrefetchFloats);
+        __builtin_prefetch(ahead_row + d + 16 * j);
         const __m512 difference = _mm512_sub_ps(_mm512_loadu_ps(query + d + 16 * j), _mm512_loadu_ps(row + d + 16 * j));
         sums[j] = _mm512_fmadd_ps(difference, difference, sums[j]);
       }

@@ -15,15 +15,16 @@
 namespace thermocline::kernels {
 namespace {
 
-void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions, float* dots,
-             float* squares) {
+void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions, const float* ahead,
+             float* dots, float* squares) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
+    const float* ahead_row = ahead + i * stride;
     float32x4_t dot[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     float32x4_t square[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     size_t d = 0;
     for (; d + 16 <= dimensions; d += 16) {
-      __builtin_prefetch(row + d + kPrefetchFloats);
+      __builtin_prefetch(ahead_row + d);
       for (size_t j = 0; j < 4; ++j) {
         const float32x4_t b = vld1q_f32(row + d + 4 * j);
         dot[j] = vfmaq_f32(dot[j], vld1q_f32(query + d + 4 * j), b);
@@ -42,13 +43,14 @@ void DotRows(const float* query, const float* rows, size_t stride, size_t count,
 }
 
 void DistanceRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
-                  float* distances) {
+                  const float* ahead, float* distances) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
+    const float* ahead_row = ahead + i * stride;
     float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     size_t d = 0;
     for (; d + 16 <= dimensions; d += 16) {
-      __builtin_prefetch(row + d + kPrefetchFloats);
+      __builtin_prefetch(ahead_row + d);
       for (size_t j = 0; j < 4; ++j) {
         const float32x4_t difference = vsubq_f32(vld1q_f32(query + d + 4 * j), vld1q_f32(row + d + 4 * j));
         sums[j] = vfmaq_f32(sums[j], difference, difference);

@@ -7,8 +7,8 @@
 namespace thermocline::kernels {
 namespace {
 
-void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions, float* dots,
-             float* squares) {
+void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
+             const float* /*ahead*/, float* dots, float* squares) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
     double dot = 0;
@@ -23,7 +23,7 @@ void DotRows(const float* query, const float* rows, size_t stride, size_t count,
 }
 
 void DistanceRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
-                  float* distances) {
+                  const float* /*ahead*/, float* distances) {
   for (size_t i = 0; i < count; ++i) {
     const float* row = rows + i * stride;
     double distance = 0;

@@ -60,10 +60,10 @@ TEST(Kernels, RowsAgreeWithTheScalarTwinOverLengthsAndAlignments) {
         const size_t count = 1 + (dimensions + shift) % 4;
         const size_t stride = dimensions + shift % 2;
         float dots[4], squares[4], distances[4], twin_dots[4], twin_squares[4], twin_distances[4];
-        kernels.dot_rows(query, rows, stride, count, dimensions, dots, squares);
-        kernels.distance_rows(query, rows, stride, count, dimensions, distances);
-        kScalarKernels.dot_rows(query, rows, stride, count, dimensions, twin_dots, twin_squares);
-        kScalarKernels.distance_rows(query, rows, stride, count, dimensions, twin_distances);
+        kernels.dot_rows(query, rows, stride, count, dimensions, rows, dots, squares);
+        kernels.distance_rows(query, rows, stride, count, dimensions, rows, distances);
+        kScalarKernels.dot_rows(query, rows, stride, count, dimensions, rows, twin_dots, twin_squares);
+        kScalarKernels.distance_rows(query, rows, stride, count, dimensions, rows, twin_distances);
         for (size_t i = 0; i < count; ++i) {
           const double error = SumError(dimensions);
           EXPECT_NEAR(dots[i], twin_dots[i], error * SumOfSizes(query, rows + i * stride, dimensions));

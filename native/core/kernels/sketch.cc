@@ -115,7 +115,7 @@ void SketchCoder::WriteNone(const SketchPlace& place) const { WriteTerms(place, 
 void SketchCoder::Write(const float* embedding, const float* centre, const SketchPlace& place) const {
   float dot = 0;
   float square = 0;
-  kernels_.dot_rows(embedding, embedding, 0, 1, dimensions_, &dot, &square);
+  kernels_.dot_rows(embedding, embedding, 0, 1, dimensions_, embedding, &dot, &square);
   const auto wide_square = static_cast<double>(square);
   const bool zero = wide_square < kSquareMin &&
                     std::all_of(embedding, embedding + dimensions_, [](float value) { return value == 0; });
@@ -169,8 +169,8 @@ bool SketchQuery::Prepare(const float* centre) {
   float along = 0;
   float centre_square = 0;
   float distance_square = 0;
-  kernels_.dot_rows(rotated_.data(), centre, 0, 1, coder_.bits(), &along, &centre_square);
-  kernels_.distance_rows(rotated_.data(), centre, 0, 1, coder_.bits(), &distance_square);
+  kernels_.dot_rows(rotated_.data(), centre, 0, 1, coder_.bits(), centre, &along, &centre_square);
+  kernels_.distance_rows(rotated_.data(), centre, 0, 1, coder_.bits(), centre, &distance_square);
   const auto square = static_cast<double>(distance_square);
   if (!(square <= kSquareMax && (square >= kSquareMin || square == 0) && length_ * length_ <= kSquareMax &&
         static_cast<double>(centre_square) <= kSquareMax)) {

@@ -6,7 +6,7 @@
 
 namespace thermocline::search {
 
-Status Offer(const store::Snapshot& snapshot, const CandidateFilter* filter, const Candidate& candidate,
+Status Offer(const store::Snapshot& snapshot, const MemoryFilter* filter, const Candidate& candidate,
              TopCandidates& top) {
   store::Segment& segment = *candidate.segment;
   if (!snapshot.Holds(segment, candidate.slot)) return Status::Ok();
@@ -15,16 +15,12 @@ Status Offer(const store::Snapshot& snapshot, const CandidateFilter* filter, con
   const auto record = store::ReadRecord(segment, offset);
   if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
   if (!record->has(format::kHasEmbedding)) return Status::Ok();
-  if (filter != nullptr &&
-      !filter->Matches(segment, candidate.slot, offset, LoadRelaxed(segment.born(candidate.slot)))) {
-    return Status::Ok();
-  }
-  top.Add(candidate);
+  if (filter == nullptr || filter->Matches(segment, candidate.slot, offset)) top.Add(candidate);
   return Status::Ok();
 }
 
 Status ScanExactly(const store::Snapshot& snapshot, const Chunk& chunk, const RowScorer& scorer,
-                   const CandidateFilter* filter, TopCandidates& top) {
+                   const MemoryFilter* filter, TopCandidates& top) {
   store::Segment& segment = *chunk.segment;
   const uint32_t end = segment.Covers(static_cast<Slot>(chunk.end - 1))
                            ? chunk.end

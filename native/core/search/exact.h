@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/search/candidates.h"
+#include "core/search/memory_filter.h"
 #include "core/search/row_scorer.h"
 #include "core/store/snapshot.h"
 
@@ -18,11 +19,11 @@ struct Chunk {
 };
 
 /// Offers a memory that belongs to the snapshot to the best ones. kCorrupt when its record cannot be read.
-Status Offer(const store::Snapshot& snapshot, const CandidateFilter* filter, const Candidate& candidate,
+Status Offer(const store::Snapshot& snapshot, const MemoryFilter* filter, const Candidate& candidate,
              TopCandidates& top);
 
 /// Offers every memory of the chunk that can be a hit.
 Status ScanExactly(const store::Snapshot& snapshot, const Chunk& chunk, const RowScorer& scorer,
-                   const CandidateFilter* filter, TopCandidates& top);
+                   const MemoryFilter* filter, TopCandidates& top);
 
 }  // namespace thermocline::search

@@ -8,7 +8,7 @@ filter::Columns ColumnsOf(const store::Segment& segment, Slot slot) {
   return {&segment.created_at(slot), &segment.confidence(slot), &segment.statistics(slot).last_access};
 }
 
-bool MemoryFilter::Matches(const store::Segment& segment, Slot slot, uint64_t record_offset, Sequence) const {
+bool MemoryFilter::Matches(const store::Segment& segment, Slot slot, uint64_t record_offset) const {
   const filter::Columns columns = ColumnsOf(segment, slot);
   const filter::Truth truth = filter_.TestColumns(columns);
   if (truth != filter::Truth::kUnknown) return truth == filter::Truth::kTrue;

@@ -6,7 +6,6 @@
 #include <atomic>
 
 #include "core/filter/filter.h"
-#include "core/search/search.h"
 #include "core/store/store.h"
 
 namespace thermocline::search {
@@ -14,12 +13,13 @@ namespace thermocline::search {
 /// The columns of a slot whose memory is committed.
 filter::Columns ColumnsOf(const store::Segment& segment, Slot slot);
 
-class MemoryFilter final : public CandidateFilter {
+class MemoryFilter {
  public:
   explicit MemoryFilter(const filter::Filter& filter) : filter_(filter) {}
 
-  /// A memory that cannot be asked does not match, and `status` tells of it.
-  bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset, Sequence sequence) const override;
+  /// Of a memory that belongs to the snapshot searched. One that cannot be asked does not match, and `status` tells of
+  /// it.
+  bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset) const;
   /// kCorrupt with the place of a memory that could not be asked. For when all threads are done.
   Status status() const;
 

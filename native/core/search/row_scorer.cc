@@ -33,12 +33,12 @@ ScannedScore RowScorer::Exactly(const float* row) const {
   return {kernels::ExactScore(metric_, query_.data(), row, query_.size()), 0};
 }
 
-void RowScorer::Score(const float* rows, size_t count, ScannedScore* scores) const {
+void RowScorer::Score(const float* rows, size_t count, const float* ahead, ScannedScore* scores) const {
   const size_t dimensions = query_.size();
   float sums[kRowsMax];
   float squares[kRowsMax];
   if (metric_ == format::Metric::kL2) {
-    kernels_.distance_rows(query_.data(), rows, dimensions, count, dimensions, sums);
+    kernels_.distance_rows(query_.data(), rows, dimensions, count, dimensions, ahead, sums);
     for (size_t i = 0; i < count; ++i) {
       if (!Representable(sums[i])) {
         scores[i] = Exactly(rows + i * dimensions);
@@ -50,7 +50,7 @@ void RowScorer::Score(const float* rows, size_t count, ScannedScore* scores) con
     return;
   }
   const bool cosine = metric_ == format::Metric::kCosine;
-  kernels_.dot_rows(cosine ? unit_.data() : query_.data(), rows, dimensions, count, dimensions, sums, squares);
+  kernels_.dot_rows(cosine ? unit_.data() : query_.data(), rows, dimensions, count, dimensions, ahead, sums, squares);
   for (size_t i = 0; i < count; ++i) {
     if (!representable_ || !Representable(squares[i])) {
       scores[i] = Exactly(rows + i * dimensions);

@@ -62,6 +62,7 @@ class SearchJob final : public PoolJob {
   SearchJob(const store::Store& store, const store::Snapshot& snapshot, const SearchRequest& options,
             std::span<const std::span<const float>> queries, const std::atomic<bool>& cancel)
       : store_(store), snapshot_(snapshot), options_(options), cancel_(cancel) {
+    if (options.filter != nullptr) filter_.emplace(*options.filter);
     for (const std::span<const float> query : queries) {
       queries_.push_back(std::make_unique<Query>(store, options, query));
     }
@@ -83,6 +84,7 @@ class SearchJob final : public PoolJob {
   const SearchRequest& options_;
   const std::atomic<bool>& cancel_;
   double confidence_ = 0;
+  std::optional<MemoryFilter> filter_;
   std::vector<std::unique_ptr<Query>> queries_;
   std::vector<Piece> pieces_;
   uint64_t bytes_ = 0;
@@ -127,10 +129,12 @@ void SearchJob::Fail(const Status& status) {
 
 Status SearchJob::ScanPiece(const Piece& piece, Query& query, Scan& scan) const {
   if (!piece.by_sketches) {
-    return ScanExactly(snapshot_, piece.chunk, query.scorer, query.request.filter, scan.top);
+    return ScanExactly(snapshot_, piece.chunk, query.scorer, filter_ ? &*filter_ : nullptr, scan.top);
   }
   if (scan.sketches == nullptr) {
-    scan.sketches = std::make_unique<SketchScanner>(store_, query.request, query.scorer, confidence_);
+    thread_local SketchScratch scratch;
+    scan.sketches = std::make_unique<SketchScanner>(store_, query.request, filter_ ? &*filter_ : nullptr, query.scorer,
+                                                    confidence_, scratch);
   }
   return scan.sketches->Scan(snapshot_, piece.chunk, query.cut, scan.top);
 }
@@ -161,6 +165,7 @@ Result<std::vector<std::vector<SearchHit>>> SearchJob::Run() {
   const auto useful = static_cast<uint32_t>(std::min<uint64_t>(1 + bytes_ / kBytesPerThreadMin, UINT32_MAX));
   ScanPool::Shared().Run(*this, std::min(options_.threads == 0 ? DefaultThreads() : options_.threads, useful));
   THERMOCLINE_RETURN_IF_ERROR(status_);
+  if (filter_) THERMOCLINE_RETURN_IF_ERROR(filter_->status());
   std::vector<std::vector<SearchHit>> hits;
   for (const std::unique_ptr<Query>& query : queries_) hits.push_back(BestOf(*query));
   return hits;

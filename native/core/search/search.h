@@ -4,7 +4,7 @@
 // chunk may contribute is kept with the bounds of its score; in the end the few that can be among the best are scored
 // in double precision and ordered by that. Exact scans miss nothing; sketch scans miss what their bound allows
 // (sketch_scan.h, docs/search.md).
-// Thread rule: any thread; no lock of the store. A filter is called by several threads at once.
+// Thread rule: any thread; no lock of the store.
 #pragma once
 
 #include <atomic>
@@ -15,21 +15,10 @@
 
 #include "core/base/ids.h"
 #include "core/base/status.h"
-#include "core/store/segment.h"
+#include "core/filter/filter.h"
 #include "core/store/store.h"
 
 namespace thermocline::search {
-
-/// Which memories may be hits at all. The scans ask before a memory takes a place among the best, so that `limit` hits
-/// are returned when so many match. What it is asked about belongs to the snapshot that is searched and has an
-/// embedding.
-class CandidateFilter {
- public:
-  virtual ~CandidateFilter() = default;
-  /// `record_offset`: of its record in the segment's log; `sequence`: of that record. Any thread, several at once, no
-  /// order; most often not for every memory, and never twice for one.
-  virtual bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset, Sequence sequence) const = 0;
-};
 
 /// Each true hit is kept with at least this probability, also one at the very cut; measured recall is higher.
 inline constexpr double kRecallDefault = 0.99;
@@ -37,11 +26,11 @@ inline constexpr double kRecallDefault = 0.99;
 struct SearchRequest {
   std::span<const float> query = {};  // as many finite numbers as the store has dimensions; not all 0 under cosine
   uint64_t limit = 10;
-  std::optional<double> score_min = {};     // inclusive
-  const CandidateFilter* filter = nullptr;  // nullptr: all
-  bool exact = false;                       // by full embeddings alone
-  double recall = kRecallDefault;           // in (0, 1]: the share of true hits that sketches must not lose; 1: exact
-  uint32_t threads = 0;                     // at most this many scan, the caller among them; 0: DefaultThreads
+  std::optional<double> score_min = {};    // inclusive
+  const filter::Filter* filter = nullptr;  // which memories may be hits at all; nullptr: all
+  bool exact = false;                      // by full embeddings alone
+  double recall = kRecallDefault;          // in (0, 1]: the share of true hits that sketches must not lose; 1: exact
+  uint32_t threads = 0;                    // at most this many scan, the caller among them; 0: DefaultThreads
 };
 
 struct SearchHit {

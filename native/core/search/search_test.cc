@@ -114,13 +114,6 @@ TEST(ExactSearch, RefusesWrongQueriesAndStopsWhenAsked) {
 }
 
 TEST(ExactSearch, AFilterLeavesAsManyHitsAsMatch) {
-  class EverySeventh final : public CandidateFilter {
-   public:
-    bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset, Sequence sequence) const override {
-      EXPECT_EQ(LoadRelaxed(segment.record(slot)), record_offset);
-      return sequence % 7 == 0;
-    }
-  };
   test::StoreFixture store(5);
   ASSERT_OK(store.Open());
   std::map<std::string, Memory> matching;
@@ -128,16 +121,18 @@ TEST(ExactSearch, AFilterLeavesAsManyHitsAsMatch) {
     Memory memory;
     memory.id = std::to_string(i);
     memory.embedding = test::EmbeddingOf(i, 5);
+    memory.metadata = "{\"rest\":" + std::to_string(i % 7) + "}";
     const Result<Sequence> sequence = test::Put(*store, memory);
     ASSERT_OK(sequence);
     memory.sequence = *sequence;
-    if (memory.sequence % 7 == 0) matching[memory.id] = memory;
+    if (i % 7 == 0) matching[memory.id] = memory;
   }
-  const EverySeventh filter;
+  const Result<filter::Filter> filter = filter::Filter::Compile(R"({"metadata":{"rest":{"eq":0}}})");
+  ASSERT_OK(filter);
   const std::atomic<bool> cancel{false};
   for (const uint64_t limit : {1u, 20u, 142u, 5000u}) {
     const std::vector<float> query = test::EmbeddingOf(limit + 5000, 5);
-    const auto hits = Search(*store, {query, limit, std::nullopt, &filter}, cancel);
+    const auto hits = Search(*store, {query, limit, std::nullopt, &*filter}, cancel);
     ASSERT_OK(hits);
     const auto expected = NaiveSearch(matching, store->metric(), query, limit, std::nullopt);
     ASSERT_EQ(hits->size(), expected.size());

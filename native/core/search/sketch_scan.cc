@@ -11,8 +11,11 @@ namespace {
 constexpr size_t kSeeds = 64;
 // Survivors ahead for which rows are asked for.
 constexpr size_t kRowsAhead = 12;
+// Survivors that are taken from the heap at once, so that each embedding is asked for while others are scored.
+constexpr size_t kOffersAtOnce = 16;
 
 constexpr float kNoCut = -std::numeric_limits<float>::infinity();
+constexpr float kLowest = std::numeric_limits<float>::lowest();
 
 }  // namespace
 
@@ -21,7 +24,7 @@ Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, 
     // Numbers too large or too small for the estimate are not too large for the exact scan.
     if (!query_.Prepare(chunk.segment->centre())) {
       prepared_ = nullptr;
-      return ScanExactly(snapshot, chunk, scorer_, request_.filter, top);
+      return ScanExactly(snapshot, chunk, scorer_, filter_, top);
     }
     prepared_ = chunk.segment;
   }
@@ -30,74 +33,88 @@ Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, 
   if (least == kNoCut) {
     // Best ones first, so that the rest of the chunk meets a cut.
     const float seeds = SeedBound();
-    BoundSurvivors(chunk, seeds);
+    // Whatever their whole sketches say: what is not offered now is not looked at again.
+    BoundSurvivors(chunk, seeds, kLowest);
     THERMOCLINE_RETURN_IF_ERROR(OfferSurvivors(snapshot, chunk, cut, top));
     least = query_.ClosenessOf(cut.value());
     // Not twice the same.
-    for (float& bound : upper_) {
+    for (float& bound : scratch_.upper) {
       if (bound >= seeds) bound = kNoCut;
     }
-    if (least == kNoCut) least = std::numeric_limits<float>::lowest();
+    least = std::max(least, kLowest);
   }
-  BoundSurvivors(chunk, least);
+  BoundSurvivors(chunk, least, least);
   return OfferSurvivors(snapshot, chunk, cut, top);
 }
 
 void SketchScanner::BoundPrefixes(const Chunk& chunk) {
   const size_t groups = (chunk.end - chunk.first + kernels::kSketchGroup - 1) / kernels::kSketchGroup;
-  upper_.resize(groups * kernels::kSketchGroup);
+  scratch_.upper.resize(groups * kernels::kSketchGroup);
   const auto first = static_cast<Slot>(chunk.first);
-  kernels::Best().scan_prefixes(query_.prefix(), chunk.segment->sketch(first).group, groups, upper_.data());
+  kernels::Best().scan_prefixes(query_.prefix(), chunk.segment->sketch(first).group, groups, scratch_.upper.data());
   // Slots of the last group beyond the chunk.
-  std::fill(upper_.begin() + (chunk.end - chunk.first), upper_.end(), kNoCut);
+  std::fill(scratch_.upper.begin() + (chunk.end - chunk.first), scratch_.upper.end(), kNoCut);
 }
 
 /// A bound that about kSeeds slots or more reach: the kSeeds-th best of the groups' best.
 float SketchScanner::SeedBound() {
-  group_best_.clear();
-  for (size_t group = 0; group < upper_.size(); group += kernels::kSketchGroup) {
-    group_best_.push_back(*std::max_element(upper_.begin() + static_cast<ptrdiff_t>(group),
-                                            upper_.begin() + static_cast<ptrdiff_t>(group + kernels::kSketchGroup)));
+  scratch_.group_best.clear();
+  for (size_t group = 0; group < scratch_.upper.size(); group += kernels::kSketchGroup) {
+    scratch_.group_best.push_back(
+        *std::max_element(scratch_.upper.begin() + static_cast<ptrdiff_t>(group),
+                          scratch_.upper.begin() + static_cast<ptrdiff_t>(group + kernels::kSketchGroup)));
   }
   const size_t wanted = std::max<size_t>(kSeeds, 2 * request_.limit);
-  if (group_best_.size() <= wanted) return std::numeric_limits<float>::lowest();
-  const auto at = group_best_.begin() + static_cast<ptrdiff_t>(wanted);
-  std::nth_element(group_best_.begin(), at, group_best_.end(), std::greater<>());
-  return std::max(*at, std::numeric_limits<float>::lowest());
+  if (scratch_.group_best.size() <= wanted) return kLowest;
+  const auto at = scratch_.group_best.begin() + static_cast<ptrdiff_t>(wanted);
+  std::nth_element(scratch_.group_best.begin(), at, scratch_.group_best.end(), std::greater<>());
+  return std::max(*at, kLowest);
 }
 
-/// Fills survivors_ with the slots that both bounds allow, also such as do not belong to the snapshot: of those any
-/// bound will do, since they are passed over when they are offered.
-void SketchScanner::BoundSurvivors(const Chunk& chunk, float least) {
-  places_.resize(upper_.size());
-  const size_t selected = kernels::Best().select_at_least(upper_.data(), upper_.size(), least, places_.data());
-  survivors_.clear();
+/// Fills scratch_.survivors with the slots whose bounds by prefix and by the whole sketch allow it, also such as do not
+/// belong to the snapshot: of those any bound will do, since they are passed over when they are offered.
+void SketchScanner::BoundSurvivors(const Chunk& chunk, float prefix_least, float least) {
+  scratch_.places.resize(scratch_.upper.size());
+  const size_t selected = kernels::Best().select_at_least(scratch_.upper.data(), scratch_.upper.size(), prefix_least,
+                                                          scratch_.places.data());
+  scratch_.survivors.clear();
   const store::Segment& segment = *chunk.segment;
   for (size_t i = 0; i < selected; ++i) {
     if (i + kRowsAhead < selected) {
-      __builtin_prefetch(segment.sketch(static_cast<Slot>(chunk.first + places_[i + kRowsAhead])).row);
+      __builtin_prefetch(segment.sketch(static_cast<Slot>(chunk.first + scratch_.places[i + kRowsAhead])).row);
     }
-    const uint32_t slot = chunk.first + places_[i];
+    const uint32_t slot = chunk.first + scratch_.places[i];
     const float bound = query_.Bound(segment.sketch(static_cast<Slot>(slot)));
-    if (bound >= least) survivors_.push_back({bound, slot});
+    if (bound >= least) scratch_.survivors.push_back({bound, slot});
   }
-  std::make_heap(survivors_.begin(), survivors_.end());
+  std::make_heap(scratch_.survivors.begin(), scratch_.survivors.end());
 }
 
 Status SketchScanner::OfferSurvivors(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut,
                                      TopCandidates& top) {
+  std::vector<Survivor>& heap = scratch_.survivors;
   store::Segment& segment = *chunk.segment;
-  while (!survivors_.empty() && survivors_.front().bound >= query_.ClosenessOf(cut.value())) {
-    const auto slot = static_cast<Slot>(survivors_.front().slot);
-    std::pop_heap(survivors_.begin(), survivors_.end());
-    survivors_.pop_back();
-    if (!snapshot.Holds(segment, slot) || !segment.Covers(slot)) continue;
-    ScannedScore score;
-    scorer_.Score(segment.embedding(slot), 1, &score);
-    if (!top.Wants(score)) continue;
-    THERMOCLINE_RETURN_IF_ERROR(Offer(snapshot, request_.filter, {score, &segment, slot}, top));
+  for (;;) {
+    const float least = query_.ClosenessOf(cut.value());
+    Slot slots[kOffersAtOnce];
+    size_t count = 0;
+    while (count < kOffersAtOnce && !heap.empty() && heap.front().bound >= least) {
+      const auto slot = static_cast<Slot>(heap.front().slot);
+      std::pop_heap(heap.begin(), heap.end());
+      heap.pop_back();
+      __builtin_prefetch(&segment.born(slot));
+      __builtin_prefetch(&segment.died(slot));
+      slots[count++] = slot;
+    }
+    if (count == 0) return Status::Ok();
+    for (size_t i = 0; i < count; ++i) {
+      if (!snapshot.Holds(segment, slots[i]) || !segment.Covers(slots[i])) continue;
+      ScannedScore score;
+      scorer_.Score(segment.embedding(slots[i]), 1, segment.embedding(slots[i + 1 < count ? i + 1 : i]), &score);
+      if (!top.Wants(score)) continue;
+      THERMOCLINE_RETURN_IF_ERROR(Offer(snapshot, filter_, {score, &segment, slots[i]}, top));
+    }
   }
-  return Status::Ok();
 }
 
 }  // namespace thermocline::search

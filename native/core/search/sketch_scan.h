@@ -15,35 +15,48 @@
 
 namespace thermocline::search {
 
+struct Survivor {
+  float bound;
+  uint32_t slot;
+  friend bool operator<(const Survivor& a, const Survivor& b) { return a.bound < b.bound; }
+};
+
+/// What a thread needs while it scans a chunk, for whatever query: kept from one to the next, since fresh pages cost
+/// more than what is computed in them.
+struct SketchScratch {
+  std::vector<float> upper;  // by the prefix, of the chunk's slots
+  std::vector<uint32_t> places;
+  std::vector<Survivor> survivors;  // a heap, the best on top
+  std::vector<float> group_best;
+};
+
 class SketchScanner {
  public:
-  SketchScanner(const store::Store& store, const SearchRequest& request, const RowScorer& scorer, double confidence)
-      : request_(request), scorer_(scorer), query_(store.sketch_coder(), request.query, confidence) {}
+  /// `filter`: nullptr means all.
+  SketchScanner(const store::Store& store, const SearchRequest& request, const MemoryFilter* filter,
+                const RowScorer& scorer, double confidence, SketchScratch& scratch)
+      : request_(request),
+        filter_(filter),
+        scorer_(scorer),
+        query_(store.sketch_coder(), request.query, confidence),
+        scratch_(scratch) {}
 
   /// Offers every memory of the chunk that the bounds allow. The segment has sketches; `chunk.first` is a multiple of
   /// format::kSketchGroupSlots.
   Status Scan(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
 
  private:
-  struct Survivor {
-    float bound;
-    uint32_t slot;
-    friend bool operator<(const Survivor& a, const Survivor& b) { return a.bound < b.bound; }
-  };
-
   void BoundPrefixes(const Chunk& chunk);
   float SeedBound();
-  void BoundSurvivors(const Chunk& chunk, float least);
+  void BoundSurvivors(const Chunk& chunk, float prefix_least, float least);
   Status OfferSurvivors(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
 
   const SearchRequest& request_;
+  const MemoryFilter* filter_;
   const RowScorer& scorer_;
   kernels::SketchQuery query_;
+  SketchScratch& scratch_;
   const store::Segment* prepared_ = nullptr;  // the segment that query_ is prepared for
-  std::vector<float> upper_;                  // by the prefix, of the chunk's slots
-  std::vector<uint32_t> places_;
-  std::vector<Survivor> survivors_;  // a heap, the best on top
-  std::vector<float> group_best_;
 };
 
 }  // namespace thermocline::search
