@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
 import { lintLayers, selfTest } from './lint-layers.mjs'
+import { pack } from './pack.mjs'
 import { findCommand, listFiles, root, run, ScriptError } from './run.mjs'
 
 export const absent = Symbol('the tool is not here')
@@ -91,6 +92,12 @@ export function nativeTests({ variant = 'default' } = {}) {
 /** Processes killed at random moments and after single instructions. */
 export function killTests() {
   return makeAndRun('the kill tests', [], ['kill'], 'kill-test')
+}
+
+/** What the package holds beside dist; here, because a cross compiler takes longer than a test may. */
+export async function prebuilds() {
+  await pack()
+  return one
 }
 
 /** The tests of vitest. Arguments go to it as they are. */

@@ -44,7 +44,9 @@ async function finishBinary(built, arch, strip) {
 
 async function packOwnBinary(arch) {
   if (!(await canLinkPortably())) {
-    throw new ScriptError('No binary for other systems can be linked here: it needs glibc and libstdc++.a (with g++).')
+    throw new ScriptError(
+      'No binary for other systems can be linked here: that needs glibc and libstdc++.a (Fedora: libstdc++-static).',
+    )
   }
   await finishBinary(join(root, 'build', 'Release', 'thermocline.node'), arch, 'strip')
 }

@@ -2,7 +2,17 @@
 //
 // Needs Node, a C++ compiler, Python and make; a check that needs more says `not run here: <name>`.
 
-import { biome, clangFormat, killTests, layers, nativeTests, runChecks, typesOfTests, vitest } from './checks.mjs'
+import {
+  biome,
+  clangFormat,
+  killTests,
+  layers,
+  nativeTests,
+  prebuilds,
+  runChecks,
+  typesOfTests,
+  vitest,
+} from './checks.mjs'
 import { runAsProgram } from './run.mjs'
 import { setup } from './setup.mjs'
 
@@ -16,6 +26,7 @@ async function main() {
     ['types of the tests', typesOfTests],
     ['native tests', nativeTests],
     ['kill tests', killTests],
+    ['prebuilt binaries', prebuilds],
     ['vitest', () => vitest({ extra })],
   ])
 }

@@ -17,6 +17,7 @@ export interface ErrorFacts {
   readonly code: string
   /** True when the same call may succeed later without the caller changing anything. */
   readonly retryable: boolean
+  /** Figures, such as `errno`; empty when there are none. */
   readonly details: ErrorDetails
 }
 

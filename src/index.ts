@@ -18,6 +18,14 @@ export type * from './types'
  * Errors: MISMATCH (another metric), VERSION, NOT_FOUND, NOT_A_STORE, READ_ONLY, NETWORK_FS, BUSY, IO, FULL,
  * CORRUPT, DIMENSION, ARGUMENT. Cost: milliseconds at any size after a clean close; else the cache is rebuilt from
  * the log first. Since 0.1.0.
+ *
+ * @example
+ * ```js
+ * import { open } from 'thermocline' // or: const { open } = require('thermocline')
+ *
+ * const store = open('./memories', { dimensions: 384, metric: 'cosine' })
+ * store.close()
+ * ```
  */
 export function open(path: string, options?: OpenOptions): Store {
   return openWarmTier(path, options)

@@ -34,7 +34,20 @@ import type {
   WriteResult,
 } from './types'
 
-/** An open store. Get one from `open`. */
+/**
+ * An open store. Get one from `open`, and `close` it (or declare it with `using`).
+ *
+ * Threads: it belongs to the worker thread that opened it and cannot be passed to another; every worker and process
+ * opens the same directory for itself. A write is seen by all of them when it returns. Reads take no lock and wait for
+ * nobody; writes of all threads and processes follow one another, each for microseconds.
+ *
+ * Durability: a write that returned survives the end of its process, however it ends. It survives a power cut once a
+ * later `flush` resolved; with `durability: 'commit'` at once.
+ *
+ * Errors, besides those that a method names: CLOSED after `close`; CORRUPT where stored bytes fail their check; ARGUMENT
+ * for an argument of a wrong type or range; FORKED in a process that was forked with the store open; every write also
+ * READ_ONLY, FULL, IO, POISONED (a sync failed earlier) and BUSY. What throws has changed nothing, but for `putMany`.
+ */
 export interface Store {
   /**
    * Writes a memory, replacing everything under its id, and returns its sequence. It is visible to every reader,
@@ -43,6 +56,13 @@ export interface Store {
    * Everything is copied. Errors: KEY_SIZE, DIMENSION, NOT_FINITE, TOO_LARGE; CONFLICT when `ifSequence` is given
    * and is not the memory's sequence. Cost: microseconds, no file-system call; waits at most `lockTimeout` for
    * another writer.
+   *
+   * @example
+   * ```js
+   * // Only if nobody wrote it since it was read; 0 stands for absent.
+   * const { sequence, metadata } = store.get('counter') ?? { sequence: 0, metadata: { count: 0 } }
+   * store.put({ id: 'counter', metadata: { count: metadata.count + 1 } }, { ifSequence: sequence })
+   * ```
    */
   put(memory: MemoryInput, options?: ConditionOptions): number
 
@@ -53,11 +73,22 @@ export interface Store {
    * The iterable may use the store between two items. On an error earlier batches stay, the failing one leaves
    * nothing, and `details` has `count` (memories written) and `index` (the failing item, or the first of a batch
    * that could not be committed). What the iterator itself throws comes through as it is. Errors: as `put`.
+   *
+   * @example
+   * ```js
+   * function* numbered(texts) {
+   *   for (const [at, content] of texts.entries()) yield { id: `text-${at}`, content }
+   * }
+   * const { count, lastSequence } = store.putMany(numbered(['one', 'two', 'three']))
+   * console.log(count, lastSequence)
+   * ```
    */
   putMany(memories: Iterable<MemoryInput>, options?: PutManyOptions): PutManyResult
 
   /**
-   * Reads a memory, decoded; undefined when absent. Takes no lock and never changes the memory. Errors: KEY_SIZE.
+   * Reads a memory, decoded; undefined when absent. Takes no lock and never changes the memory, statistics included.
+   *
+   * The result is a plain object of the caller. Errors: KEY_SIZE. Cost: microseconds, whatever the size of the store.
    */
   get(id: string): Memory | undefined
 
@@ -70,7 +101,7 @@ export interface Store {
    */
   view(id: string): MemoryView | undefined
 
-  /** Whether there is a memory of that id. Takes no lock. */
+  /** Whether there is a memory of that id. Takes no lock and decodes nothing. Errors: KEY_SIZE. */
   has(id: string): boolean
 
   /**
@@ -85,12 +116,19 @@ export interface Store {
   /**
    * Does all operations at one moment, in order, or none. Everything is checked before anything is written; an
    * update or delete of an absent id has no effect and takes no sequence. Errors: as `put`, with `details.index`.
+   *
+   * @example
+   * ```js
+   * store.put({ id: 'draft', content: 'to be moved' })
+   * store.write([{ put: { id: 'final', content: store.get('draft').content } }, { delete: 'draft' }])
+   * ```
    */
   write(operations: Operation[]): WriteResult
 
   /**
    * Notes a recall: `recallCount` + 1, `lastAccess` now, `activation` if given. False when absent. Statistics only:
-   * it takes no sequence, shows in no change feed, and may be lost in a crash or when two do it at once.
+   * it takes no sequence, shows in no change feed, and may be lost in a crash or when two do it at once. Takes no lock.
+   * Errors: KEY_SIZE, READ_ONLY.
    */
   touch(id: string, options?: TouchOptions): boolean
 
@@ -113,7 +151,7 @@ export interface Store {
    */
   searchMany(queries: readonly Vector[], options?: SearchOptions): Promise<Hit[][]>
 
-  /** `search` on the calling thread, which it blocks; other threads help it. */
+  /** `search` on the calling thread, which it blocks: the same hits, and errors that are thrown. Other threads help it. */
   searchSync(query: Vector, options?: SearchOptions): Hit[]
 
   /**
@@ -128,34 +166,45 @@ export interface Store {
    * Iterates over the writes since a sequence, without gaps from `since` + 1. Ends at the present, or waits there
    * with `follow`, when it also sees the commits of other processes within 50 ms and keeps the process alive.
    * `next` rejects with CHANGES_GONE (history given back by compaction, or `since` above the present), ABORTED, CLOSED.
+   *
+   * @example
+   * ```js
+   * const since = store.sequence
+   * store.put({ id: 'news' })
+   * for await (const { sequence, kind, id } of store.changes({ since })) console.log(sequence, kind, id)
+   * ```
    */
   changes(options?: ChangesOptions): AsyncIterableIterator<Change>
 
-  /** Memories in the store. */
+  /** Memories in the store now, in all threads and processes. Cost: one read. */
   readonly size: number
 
-  /** Sequence of the last visible write, 0 when there was none. */
+  /** Sequence of the last visible write of all threads and processes, 0 when there was none. Cost: one read. */
   readonly sequence: number
 
-  /** Figures of the store, measured now. */
+  /** Figures of the store, measured now. Cost: a few system calls per segment. */
   stats(): StoreStats
 
   /**
-   * Resolves when everything written before the call survives a power cut. Concurrent flushes share one sync.
-   * Rejects with IO or POISONED.
+   * Resolves when everything written before the call, by any thread or process, survives a power cut. Concurrent
+   * flushes share one sync, which runs off the event loop. Rejects with IO, FULL or POISONED: after a failed sync nobody
+   * writes to the store any more in this boot, because the system may have dropped what it could not write.
    */
   flush(): Promise<void>
 
   /** Gives back the space of replaced memories. NOT_SUPPORTED in this version. */
   compact(options?: CompactOptions): Promise<CompactResult>
 
-  /** Checks every stored byte that has a checksum, off the event loop. Problems are reported, not thrown. */
+  /**
+   * Checks every stored byte that has a checksum, off the event loop. Problems are reported, not thrown. Cost: one pass
+   * over all files.
+   */
   verify(): Promise<VerifyResult>
 
   /** Copies a snapshot into a directory that is absent or empty. NOT_SUPPORTED in this version. */
   backup(directory: string): Promise<BackupResult>
 
-  /** Where a memory lies; undefined when absent. For tools and tests. */
+  /** Where a memory lies; undefined when absent. For tools and tests. Errors: KEY_SIZE. */
   locate(id: string): Location | undefined
 
   /**

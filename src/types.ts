@@ -32,6 +32,7 @@ export type Metric = 'cosine' | 'dot' | 'l2'
  */
 export type Durability = 'none' | 'flush' | 'commit'
 
+/** What `open` takes. Any other key is a TypeError. */
 export interface OpenOptions {
   /** Elements of each embedding, 1..4096. Needed to create a store; afterwards it may be omitted, or must agree. */
   dimensions?: number | undefined
@@ -82,6 +83,7 @@ export interface MemoryPatch {
   content?: string | null | undefined
   /** Replaced as a whole, not merged. */
   metadata?: JsonObject | undefined
+  /** 0..1 */
   confidence?: number | undefined
 }
 
@@ -94,7 +96,9 @@ export interface Memory {
    * that were read (as Node's pooled Buffers are): use the array, not its buffer.
    */
   embedding: Float32Array | null
+  /** Null: none, which is not the same as `''`. */
   content: string | null
+  /** `{}` when none was given. */
   metadata: JsonObject
   /** 0..1 */
   confidence: number
@@ -102,9 +106,11 @@ export interface Memory {
   createdAt: number
   /** Number of the write that made the memory what it is. */
   sequence: number
+  /** Statistics: what was last given to `put` or `touch`, 1 at first. */
   activation: number
-  /** Milliseconds since the epoch. */
+  /** Statistics: last `touch`, in milliseconds since the epoch; `createdAt` at first. */
   lastAccess: number
+  /** Statistics: how often `touch` was called. */
   recallCount: number
 }
 
@@ -127,16 +133,19 @@ export interface ConditionOptions {
   ifSequence?: number | undefined
 }
 
+/** What `putMany` takes beside the memories. */
 export interface PutManyOptions {
   /** Memories per commit, 1..256. Default 256. */
   batchSize?: number | undefined
 }
 
+/** What `touch` takes beside the id. */
 export interface TouchOptions {
   /** The new activation, at least 0. Omitted: unchanged. */
   activation?: number | undefined
 }
 
+/** What `search` and `searchSync` take beside the query. */
 export interface SearchOptions {
   /** Most hits to return, at least 1. Default 10. */
   limit?: number | undefined
@@ -163,12 +172,15 @@ export interface SearchOptions {
   signal?: AbortSignal | undefined
 }
 
+/** A memory that a search found. */
 export interface Hit {
+  /** As it was in the snapshot that was searched; its statistics are those of now. */
   memory: Memory
   /** Higher is better. Cosine in [-1, 1]; dot product as it is; l2: minus the Euclidean distance. */
   score: number
 }
 
+/** What `entries` takes. */
 export interface EntriesOptions {
   /** Only memories whose sequence is above this one. Default 0: all. */
   since?: number | undefined
@@ -176,6 +188,7 @@ export interface EntriesOptions {
   where?: Filter | undefined
 }
 
+/** What `changes` takes. */
 export interface ChangesOptions {
   /** The last sequence already seen. Default 0: from the beginning. */
   since?: number | undefined
@@ -185,16 +198,22 @@ export interface ChangesOptions {
   signal?: AbortSignal | undefined
 }
 
+/** What `compact` takes. */
 export interface CompactOptions {
+  /** Rejects with an AbortError once it is aborted. */
   signal?: AbortSignal | undefined
 }
 
+/** What a write did. An `update` keeps the embedding, a `put` replaces everything. */
 export type ChangeKind = 'put' | 'update' | 'delete'
 
 /** One write, as the change feed tells it. */
 export interface Change {
+  /** Counted from 1, without gaps over the whole store. */
   sequence: number
+  /** What the write did. */
   kind: ChangeKind
+  /** Of the memory that was written. */
   id: string
 }
 
@@ -209,17 +228,25 @@ export type LogOffset = number & { readonly [brand]: 'log offset' }
 
 /** Where a memory lies. */
 export interface Location {
+  /** The segment, a pair of files. */
   segment: SegmentNumber
+  /** Its block in the segment's blocks. */
   slot: SlotNumber
+  /** Its record, in bytes from the start of the segment's log. */
   logOffset: LogOffset
   /** Bytes of its record in the log. */
   logLength: number
 }
 
+/** Figures of an open store. */
 export interface StoreStats {
+  /** As `size`. */
   memories: number
+  /** Elements of each embedding. */
   dimensions: number
+  /** How embeddings are compared. */
   metric: Metric
+  /** Sequence of the last visible write. */
   sequence: number
   /** Highest sequence that a returned `flush` covers. */
   durableSequence: number
@@ -227,7 +254,12 @@ export interface StoreStats {
   epoch: number
   /** Processes that have the store open. */
   participants: number
+  /** Segments in the store's list. */
   segments: number
+  /**
+   * Bytes on disk: in all files; in blocks, logs and the memory index; of memories that were replaced or deleted; and
+   * made ahead for what is to come.
+   */
   bytes: { total: number; blocks: number; log: number; index: number; dead: number; reserved: number }
   /** Frames committed since the store was opened. */
   batches: number
@@ -237,6 +269,7 @@ export interface StoreStats {
   recovered: boolean
 }
 
+/** One thing that `verify` found. */
 export interface Problem {
   /** What is wrong, such as `THERMOCLINE_CORRUPT`. */
   code: string
@@ -248,14 +281,17 @@ export interface Problem {
   id?: string
 }
 
+/** What `verify` found. */
 export interface VerifyResult {
   /** True when there is no problem. */
   ok: boolean
   /** Memories that were checked. */
   memories: number
+  /** Empty when all is well. */
   problems: Problem[]
 }
 
+/** What `putMany` did. */
 export interface PutManyResult {
   /** Memories written. */
   count: number
@@ -263,24 +299,34 @@ export interface PutManyResult {
   lastSequence: number
 }
 
+/** What `write` did. */
 export interface WriteResult {
   /** Sequence of the last operation that took effect; the store's own when none did. */
   lastSequence: number
 }
 
+/** What `compact` did. */
 export interface CompactResult {
+  /** Bytes on disk before it. */
   bytesBefore: number
+  /** Bytes on disk after it. */
   bytesAfter: number
   /** Memories copied. */
   moved: number
 }
 
+/** What `backup` copied. */
 export interface BackupResult {
+  /** Memories in the copy. */
   memories: number
+  /** Sequence of the last write that the copy has. */
   sequence: number
 }
 
+/** What `salvage` saved. */
 export interface SalvageResult {
+  /** Memories in the new store. */
   memories: number
+  /** Memories that could not be read. */
   lost: number
 }

@@ -11,18 +11,23 @@ import type { MemoryReader } from './memory-reader'
 
 /** One put, update or delete, and where it is written. */
 export interface LogRecord {
+  /** Counted from 1, without gaps over the whole store. */
   sequence: number
+  /** What the write did. */
   kind: ChangeKind
+  /** Of the memory that was written. */
   id: string
+  /** The segment in whose log it lies. */
   segment: SegmentNumber
   /** Bytes from the start of the segment's log. */
   offset: LogOffset
-  /** Bytes. */
+  /** Bytes of the record. */
   length: number
 }
 
 /** The end of the last complete frame. */
 export interface LogTail {
+  /** The segment that is written to. */
   segment: SegmentNumber
   /** Bytes from the start of the segment's log. */
   offset: LogOffset
