@@ -12,6 +12,7 @@ import {
   emptyProject,
   everyNode,
   extractTarball,
+  packMsMax,
   packTarball,
   pathOf,
   Sandbox,
@@ -80,7 +81,7 @@ function listTarball(): string[] {
 beforeAll(() => {
   tarball = packTarball(directory)
   sandbox.npm(emptyProject(project), 'install', tarball)
-})
+}, packMsMax)
 
 test('the tarball holds what is used and nothing else', () => {
   const files = listTarball()

@@ -6,7 +6,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { beforeAll, expect, test } from 'vitest'
-import { directoryOfFile, extractTarball, packTarball } from '../support/packed.js'
+import { directoryOfFile, extractTarball, packMsMax, packTarball } from '../support/packed.js'
 import { root } from '../support/processes.js'
 
 const directory = directoryOfFile()
@@ -92,7 +92,7 @@ beforeAll(() => {
     writeFileSync(join(directory, name), text)
   }
   symlinkSync(join(root, 'node_modules/@types'), join(directory, 'node_modules/@types'))
-})
+}, packMsMax)
 
 test.each(projects)('a consumer compiles: %s', (_, options, names, errors) => {
   expect(compile({ ...strict, ...options }, names)).toEqual(errors)
