@@ -14,8 +14,8 @@
       '-Wall', '-Wextra', '-Wshadow', '-Wconversion',
       '<!@(node scripts/native-sources.cjs system-includes)',
     ],
-    # Paths are relative to build/, where the linker runs. A worker that ends unloads what it alone had loaded, but
-    # threads and exit handlers of the addon outlive it: nodelete.
+    # Paths are relative to build/, where the linker runs. A worker that ends would unload what it alone had loaded, and
+    # nothing in the addon is made for that: nodelete.
     'thermocline_ldflags': [
       '-pthread', '-Wl,--gc-sections', '-Wl,-z,nodelete', '-Wl,--version-script=../native/link/exports.map',
     ],
