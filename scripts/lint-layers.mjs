@@ -86,6 +86,7 @@ function checkSource({ path, lines }) {
   if (!sourceLayers.includes(ownLayer)) return [{ line: 1, text: `no such layer: ${ownLayer}` }]
   const breaches = []
   lines.forEach((text, index) => {
+    if (/^\s*\*/.test(text)) return // an example in a comment is a user's program
     for (const [, specifier] of text.matchAll(/(?:\bfrom|\bimport|\brequire|\bimport\()\s*\(?\s*'([^']+)'/g)) {
       if (/^thermocline(\/|$)/.test(specifier)) {
         breaches.push({ line: index + 1, text: 'src imports itself by relative paths' })
