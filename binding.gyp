@@ -23,6 +23,7 @@
     'portable_ldflags': [
       '-static-libstdc++',
       '-Wl,--wrap=pthread_create,--wrap=pthread_join,--wrap=pthread_detach',
+      '-Wl,--wrap=exp,--wrap=log,--wrap=log2,--wrap=pow',
       '-Wl,--wrap=stat64,--wrap=fstat64,--wrap=lstat64,--wrap=fstatat64',
     ],
   },

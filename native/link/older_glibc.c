@@ -32,6 +32,21 @@ int __wrap_pthread_create(unsigned long* thread, const void* attributes, void* (
 int __wrap_pthread_join(unsigned long thread, void** result) { return oldest_pthread_join(thread, result); }
 int __wrap_pthread_detach(unsigned long thread) { return oldest_pthread_detach(thread); }
 
+// glibc 2.29 has versions that do not set errno through a hook; they compute the same.
+THERMOCLINE_BIND_TO_OLDEST(exp);
+THERMOCLINE_BIND_TO_OLDEST(log);
+THERMOCLINE_BIND_TO_OLDEST(log2);
+THERMOCLINE_BIND_TO_OLDEST(pow);
+double oldest_exp(double x);
+double oldest_log(double x);
+double oldest_log2(double x);
+double oldest_pow(double x, double y);
+
+double __wrap_exp(double x) { return oldest_exp(x); }
+double __wrap_log(double x) { return oldest_log(x); }
+double __wrap_log2(double x) { return oldest_log2(x); }
+double __wrap_pow(double x, double y) { return oldest_pow(x, y); }
+
 // Before glibc 2.33 these were inline functions of its headers around versioned ones, which are still there.
 int __xstat64(int version, const char* path, void* info);
 int __fxstat64(int version, int descriptor, void* info);
