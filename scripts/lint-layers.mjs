@@ -12,7 +12,7 @@ import { dirname, join, posix } from 'node:path'
 import { root, runAsProgram, ScriptError } from './run.mjs'
 
 const coreLayers = ['base', 'format', 'io', 'kernels', 'filter', 'store', 'search']
-const sourceLayers = ['contracts', 'warm', 'tiers', 'history', 'sync', 'integrations', 'cli', 'index']
+const sourceLayers = ['contracts', 'warm', 'tiers', 'history', 'sync', 'integrations', 'index', 'cli']
 const contractFiles = new Set([
   'errors',
   'types',
@@ -198,7 +198,8 @@ const planted = [
   ['src/warm/a.ts', "export * from '../tiers/hot'", 'src/sync/a.ts'],
   ['src/tiers/a.ts', "const a = await import('../sync/clock')", 'src/cli/a.ts'],
   ['src/history/a.ts', "import '../sync/clock'", 'src/integrations/a.ts'],
-  ['src/warm/a.ts', "import { open } from '../index'", undefined],
+  ['src/warm/a.ts', "import { open } from '../index'", 'src/cli/commands/a.ts'],
+  ['src/index.ts', "import { main } from './cli/main'", undefined],
   ['src/warm/a.ts', "import type { Store } from 'thermocline'", undefined],
   ['src/nowhere/a.ts', 'export {}', undefined],
   ['scripts/a.mjs', '// '.padEnd(columnsMax + 1, 'x'), 'docs/a.md'],

@@ -63,7 +63,7 @@ function findKind(name: string, kind: NativeErrorKind['kind']): NativeErrorKind 
   return found
 }
 
-/** The entries of the core's list that the checks in TypeScript raise themselves. */
+/** The entries of the core's list that TypeScript raises itself, or tells apart. */
 export const Failure = {
   ARGUMENT: findKind('ARGUMENT', 'type'),
   ARGUMENT_RANGE: findKind('ARGUMENT', 'range'),
@@ -74,6 +74,10 @@ export const Failure = {
   NOT_SUPPORTED: findKind('NOT_SUPPORTED', 'store'),
   CORRUPT: findKind('CORRUPT', 'store'),
   CLOSED: findKind('CLOSED', 'store'),
+  FULL: findKind('FULL', 'store'),
+  IO: findKind('IO', 'store'),
+  NOT_FOUND: findKind('NOT_FOUND', 'store'),
+  NOT_A_STORE: findKind('NOT_A_STORE', 'store'),
   ABORTED: findKind('ABORTED', 'store'),
 } as const
 

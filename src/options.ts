@@ -14,7 +14,8 @@ export { describe }
 
 /** Metrics in the order of the addon's numbers. */
 export const metrics: readonly Metric[] = ['cosine', 'dot', 'l2']
-const durabilities: readonly Durability[] = ['none', 'flush', 'commit']
+/** Durabilities in the order of the addon's numbers. */
+export const durabilities: readonly Durability[] = ['none', 'flush', 'commit']
 
 const lockTimeoutMsDefault = 5000
 const lockTimeoutMsMax = 2 ** 31 - 1
