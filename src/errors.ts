@@ -76,8 +76,11 @@ export const Failure = {
   CLOSED: findKind('CLOSED', 'store'),
   FULL: findKind('FULL', 'store'),
   IO: findKind('IO', 'store'),
+  POISONED: findKind('POISONED', 'store'),
+  MISMATCH: findKind('MISMATCH', 'store'),
   NOT_FOUND: findKind('NOT_FOUND', 'store'),
   NOT_A_STORE: findKind('NOT_A_STORE', 'store'),
+  NETWORK_FS: findKind('NETWORK_FS', 'store'),
   ABORTED: findKind('ABORTED', 'store'),
 } as const
 

@@ -40,12 +40,23 @@ export function argumentAt(invocation: Invocation, index: number): string {
   return invocation.positionals[index] ?? ''
 }
 
+/** What the store said of options that are not its own, in terms of the options. */
+function explain(error: unknown, { dimensions, metric }: OpenOptions): unknown {
+  if (!isThermoclineError(error)) return error
+  const { code, details } = error
+  if (code === Failure.DIMENSION.code && details.dimensions !== undefined) {
+    error.message = `the store has ${details.dimensions} dimensions, not ${dimensions}`
+  }
+  if (code === Failure.MISMATCH.code) error.message = `the store was created with another metric than ${metric}`
+  return error
+}
+
 /** Opens a store; an error says which. */
 export function openStore(path: string, options: OptionValues, openOptions: OpenOptions): Store {
   try {
     return open(path, { ...openOptions, allowNetworkFileSystem: options['allow-network-file-system'] })
   } catch (error) {
-    throw withPlace(error, path)
+    throw withPlace(explain(error, openOptions), path)
   }
 }
 

@@ -5,8 +5,15 @@
 
 import type { FailureReport } from './failure'
 
-/** Thrown by `Console.write` when nobody reads stdout any more. */
+/** Thrown when nobody reads any more what is written. */
 export class ReaderGone extends Error {}
+
+const goneCodes: readonly unknown[] = ['EPIPE', 'ERR_STREAM_DESTROYED']
+
+/** An error of a write, or ReaderGone where that is what it means. */
+export function orReaderGone(error: unknown): unknown {
+  return goneCodes.includes((error as { code?: unknown }).code) ? new ReaderGone() : error
+}
 
 /** A stream as a command may use it: stdout, stderr, or a test's own. */
 export interface TextStream {
@@ -53,7 +60,7 @@ export class Console {
     return new Promise((resolve, reject) => {
       this.output.write(text, (error) => {
         if (error === undefined || error === null) resolve()
-        else reject((error as NodeJS.ErrnoException).code === 'EPIPE' ? new ReaderGone() : error)
+        else reject(orReaderGone(error))
       })
     })
   }
@@ -90,9 +97,11 @@ export class Console {
   /** One line on stderr, or one JSON object. `who`: the program, with the command if there is one. */
   printFailure(who: string, report: FailureReport): void {
     if (this.json) {
-      this.errors.write(`${JSON.stringify(report)}\n`)
+      const { advice: _, ...facts } = report
+      this.errors.write(`${JSON.stringify(facts)}\n`)
       return
     }
-    this.errors.write(`${paint(this.errors, 'red', `${who}:`)} ${report.message} (${report.code})\n`)
+    const advice = report.advice === undefined ? '' : `; ${report.advice}`
+    this.errors.write(`${paint(this.errors, 'red', `${who}:`)} ${report.message}${advice} (${report.code})\n`)
   }
 }

@@ -18,6 +18,14 @@ export interface FailureReport {
   readonly retryable: boolean
   readonly details: ErrorDetails
   readonly exitCode: number
+  /** What to do about it, for people. */
+  readonly advice?: string | undefined
+}
+
+const advices: Record<string, string> = {
+  [Failure.CORRUPT.code]: 'thermocline verify says what is damaged, thermocline salvage saves the rest',
+  [Failure.POISONED.code]: 'thermocline salvage saves what can be read',
+  [Failure.NETWORK_FS.code]: 'locks may not hold there; --allow-network-file-system opens it all the same',
 }
 
 /** A failure that the command line itself finds. */
@@ -84,5 +92,5 @@ export function reportOf(thrown: unknown): FailureReport {
   }
   const { code, retryable, details } = coded
   const exitCode = coded instanceof CommandFailure ? coded.exitCode : exitCodeOf(code)
-  return { code, message: printable(coded.message), retryable, details, exitCode }
+  return { code, message: printable(coded.message), retryable, details, exitCode, advice: advices[code] }
 }

@@ -1,10 +1,13 @@
 // Files that a command reads and writes, `-` being stdin and stdout.
 
-import { fstatSync, type Stats } from 'node:fs'
+import { closeSync, createReadStream, fstatSync, open as openDescriptor, type Stats } from 'node:fs'
 import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { addAbortSignal, type Readable } from 'node:stream'
+import { promisify } from 'node:util'
 import { Failure } from '../errors'
+import { orReaderGone } from './console'
 import { CommandFailure } from './failure'
 
 /** The name that stands for stdin or stdout. */
@@ -25,36 +28,38 @@ export interface Input {
   readonly name: string
   /** Whether somebody types it. */
   readonly isTerminal: boolean
-  close(): Promise<void>
+  close(): void
 }
 
-function sizeOf(stats: Stats): number | undefined {
-  return stats.isFile() ? stats.size : undefined
-}
+const openFile = promisify(openDescriptor)
 
 /** Opens a file, or takes stdin. An abort of the signal ends the stream with an AbortError. */
 export async function openInput(file: string, signal?: AbortSignal): Promise<Input> {
-  if (file === standardStream) {
-    const stream = process.stdin
-    if (signal !== undefined) addAbortSignal(signal, stream)
-    const close = async (): Promise<void> => {
-      stream.destroy() // an unread pipe would keep the process
-    }
-    return { stream, total: sizeOf(fstatSync(0)), name: 'stdin', isTerminal: stream.isTTY === true, close }
-  }
-  const handle = await open(file)
-  const stats = await handle.stat()
-  if (stats.isDirectory()) {
-    await handle.close()
-    throw new CommandFailure(Failure.IO, `${file} is a directory`, { details: { errno: constants.errno.EISDIR } })
-  }
-  const stream = handle.createReadStream({ highWaterMark: chunkBytes, autoClose: false })
+  const isStandard = file === standardStream
+  const descriptor = isStandard ? 0 : await openFile(file, 'r')
+  const stats = fstatSync(descriptor)
+  if (stats.isDirectory()) throw directoryFailure(file, descriptor)
+  const stream = isStandard ? process.stdin : streamOf(descriptor, stats)
   if (signal !== undefined) addAbortSignal(signal, stream)
-  const close = async (): Promise<void> => {
-    stream.destroy()
-    await handle.close()
+  return {
+    stream,
+    total: stats.isFile() ? stats.size : undefined,
+    name: isStandard ? 'stdin' : file,
+    isTerminal: isStandard && process.stdin.isTTY === true,
+    // Also what was not read to its end, which would keep the process.
+    close: () => void stream.destroy(),
   }
-  return { stream, total: sizeOf(stats), name: file, isTerminal: false, close }
+}
+
+/** A pipe is read as a socket: a read of its file would hold a thread, and so the process, until somebody writes. */
+function streamOf(descriptor: number, stats: Stats): Readable {
+  if (stats.isFIFO()) return new Socket({ fd: descriptor, readable: true, writable: false })
+  return createReadStream('', { fd: descriptor, highWaterMark: chunkBytes })
+}
+
+function directoryFailure(file: string, descriptor: number): CommandFailure {
+  closeSync(descriptor)
+  return new CommandFailure(Failure.IO, `${file} is a directory`, { details: { errno: constants.errno.EISDIR } })
 }
 
 /** The whole text of a file, or of stdin. */
@@ -72,12 +77,14 @@ export async function readText(file: string): Promise<string> {
       .toString('utf8')
       .replace(/^\ufeff/, '')
   } finally {
-    await input.close()
+    input.close()
   }
 }
 
 /** Where a long text goes. */
 export interface Output {
+  /** Whether there is something to tidy when it is not finished. */
+  readonly hasPart: boolean
   write(text: string): Promise<void>
   /** Everything was written. */
   finish(): Promise<void>
@@ -96,7 +103,11 @@ async function statIfThere(file: string): Promise<Stats | undefined> {
 
 async function writeAll(handle: FileHandle, text: string): Promise<void> {
   const bytes = Buffer.from(text)
-  for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
+  try {
+    for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
+  } catch (error) {
+    throw orReaderGone(error)
+  }
 }
 
 /**
@@ -108,7 +119,7 @@ export async function openOutput(file: string): Promise<Output> {
   if (existing !== undefined && !existing.isFile()) {
     const handle = await open(file, 'w')
     const close = (): Promise<void> => handle.close()
-    return { write: (text) => writeAll(handle, text), finish: close, abandon: close }
+    return { hasPart: false, write: (text) => writeAll(handle, text), finish: close, abandon: close }
   }
   // Through a link to what it names: the link stays one.
   const target = existing === undefined ? file : await realpath(file)
@@ -117,6 +128,7 @@ export async function openOutput(file: string): Promise<Output> {
   const handle = await open(beside, 'wx', mode)
   let isOpen = true
   return {
+    hasPart: true,
     write: (text) => writeAll(handle, text),
     async finish() {
       await handle.sync()

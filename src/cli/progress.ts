@@ -75,9 +75,9 @@ export class Progress {
       return
     }
     const bar = this.#bar(position)
-    // A line that wraps could not be drawn over.
-    const room =
-      (this.#stream.columns ?? columnsDefault) - this.#label.length - 2 - (bar === '' ? 0 : barCharacters + 3)
+    // A line that wraps could not be drawn over. Terminals that do not know their width say 0.
+    const columns = this.#stream.columns || columnsDefault
+    const room = columns - 1 - this.#label.length - 2 - (bar === '' ? 0 : barCharacters + 3)
     this.#stream.write(`\r${this.#label}: ${bar}${figures.slice(0, Math.max(0, room))}\x1b[K`)
     this.#drawn = true
   }

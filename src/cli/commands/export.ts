@@ -51,71 +51,47 @@ async function writeMemories(
 
 function stdoutAsOutput(console: Console): Output {
   const nothing = async (): Promise<void> => {}
-  return { write: (text) => console.write(text), finish: nothing, abandon: nothing }
+  return { hasPart: false, write: (text) => console.write(text), finish: nothing, abandon: nothing }
 }
 
-/** To stdout. Signals do what they always do: there is nothing to tidy. */
-async function exportToStdout(invocation: Invocation, options: EntriesOptions): Promise<number> {
-  const { console } = invocation
+/** Opens the output, fills it, and tidies it if it could not be filled. */
+async function exportStore(store: Store, options: EntriesOptions, file: string, console: Console): Promise<Written> {
+  const isStandard = file === standardStream
+  const output = isStandard ? stdoutAsOutput(console) : await openOutput(file)
   // Drawn between the lines of a terminal it would be in the way.
-  const isShown = console.isTalkative && console.output.isTTY !== true
+  const isShown = console.isTalkative && !(isStandard && console.output.isTTY === true)
   const progress = new Progress('exporting', isShown ? console.errors : undefined)
+  // Where there is nothing to tidy signals do what they always do.
+  const interruption = output.hasPart ? new Interruption() : undefined
   try {
-    await useStore(invocation, { readOnly: true }, (store) =>
-      writeMemories(store, options, stdoutAsOutput(console), progress),
-    )
+    const written = await writeMemories(store, options, output, progress, interruption?.signal)
+    await output.finish()
+    return written
   } catch (error) {
-    if (!(error instanceof ReaderGone)) throw error
-  } finally {
-    progress.clear()
-  }
-  return ExitCode.done
-}
-
-async function exportToFile(invocation: Invocation, file: string, options: EntriesOptions): Promise<number> {
-  const { console } = invocation
-  const interruption = new Interruption()
-  const progress = new Progress('exporting', console.isTalkative ? console.errors : undefined)
-  try {
-    const written = await useStore(invocation, { readOnly: true }, (store) =>
-      writeFile(store, options, file, progress, interruption.signal),
-    )
-    progress.clear()
-    const what = `${formatMemories(written.memories)}, ${formatBytes(written.bytes)}`
-    await console.printSummary(written, `exported: ${what} to ${printable(file)}`)
-    return ExitCode.done
-  } catch (error) {
-    if (error !== interruption.signal.reason) throw error
+    if (interruption === undefined || error !== interruption.signal.reason) throw error
     throw new CommandFailure(Failure.ABORTED, `interrupted; ${file} is as it was`, { exitCode: interruption.exitCode })
   } finally {
     progress.clear()
-    interruption.stop()
-  }
-}
-
-async function writeFile(
-  store: Store,
-  options: EntriesOptions,
-  file: string,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<Written> {
-  const output = await openOutput(file)
-  try {
-    const written = await writeMemories(store, options, output, progress, signal)
-    await output.finish()
-    return written
-  } finally {
     await output.abandon()
+    interruption?.stop()
   }
 }
 
 async function runExport(invocation: Invocation): Promise<number> {
-  const where = readFilter(invocation.options, 'where')
-  const options: EntriesOptions = where === undefined ? {} : { where }
-  const file = invocation.positionals[1] ?? standardStream
-  if (file === standardStream) return exportToStdout(invocation, options)
-  return exportToFile(invocation, file, options)
+  const { console, options, positionals } = invocation
+  const where = readFilter(options, 'where')
+  const file = positionals[1] ?? standardStream
+  try {
+    const written = await useStore(invocation, { readOnly: true }, (store) =>
+      exportStore(store, where === undefined ? {} : { where }, file, console),
+    )
+    if (file === standardStream) return ExitCode.done
+    const what = `${formatMemories(written.memories)}, ${formatBytes(written.bytes)}`
+    await console.printSummary(written, `exported: ${what} to ${printable(file)}`)
+  } catch (error) {
+    if (!(error instanceof ReaderGone)) throw error
+  }
+  return ExitCode.done
 }
 
 export const exportCommand: Command = {

@@ -149,8 +149,16 @@ function isAbort(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted && error instanceof Error && error.name === 'AbortError'
 }
 
-/** Reads to the end, or to an interruption: then false, and all complete lines that were read are in the store. */
-async function importLines(input: Input, importer: Importer, progress: Progress, signal: AbortSignal): Promise<number> {
+/**
+ * Reads to the end, and resolves with the number of lines; or to an interruption: then undefined, and all complete
+ * lines that were read are in the store.
+ */
+async function importLines(
+  input: Input,
+  importer: Importer,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const splitter = new LineSplitter()
   try {
     for await (const chunk of input.stream as AsyncIterable<Buffer>) {
@@ -162,10 +170,11 @@ async function importLines(input: Input, importer: Importer, progress: Progress,
     const last = splitter.end()
     if (last !== undefined) importer.add(last)
     importer.finish()
+    return splitter.lines
   } catch (error) {
     if (!isAbort(error, signal)) throw importer.refuse(error)
+    return undefined
   }
-  return splitter.lines
 }
 
 async function runImport(invocation: Invocation): Promise<number> {
@@ -186,7 +195,7 @@ async function runImport(invocation: Invocation): Promise<number> {
     await importer.flush()
     progress.clear()
     const { written, nextLine, sequence } = importer
-    if (signal.aborted) {
+    if (lines === undefined) {
       const message = `interrupted; ${formatMemories(written)} written, the rest begins at line ${nextLine}`
       const details = { line: nextLine, written }
       throw new CommandFailure(Failure.ABORTED, message, { details, exitCode: interruption.exitCode })
@@ -198,7 +207,7 @@ async function runImport(invocation: Invocation): Promise<number> {
   } finally {
     progress.clear()
     importer?.close()
-    await input?.close()
+    input?.close()
     interruption.stop()
   }
 }

@@ -22,6 +22,8 @@ import {
 } from '../text'
 
 const limitDefault = 10
+/** No store has more memories than that, and one more can still be counted. */
+const limitMax = 2 ** 31 - 2
 /** How much of a content a list shows where no terminal says how much fits. */
 const previewCharacters = 100
 const previewCharactersMin = 20
@@ -141,7 +143,7 @@ interface Question {
 
 function readQuestion(options: OptionValues): Question {
   return {
-    limit: readCount(options, 'limit') ?? limitDefault,
+    limit: Math.min(readCount(options, 'limit') ?? limitDefault, limitMax),
     minScore: readScore(options),
     filter: readFilter(options, 'filter'),
   }
@@ -159,7 +161,7 @@ function describeHits(console: Console, hits: readonly Hit[]): string {
   if (hits.length === 0) return console.quiet ? '' : 'no memory found\n'
   const heads = hits.map(({ score, memory }) => [score.toFixed(4), printable(memory.id)])
   const taken = Math.max(...heads.map(([score = '', id = '']) => score.length + id.length)) + 4
-  const room = Math.max(previewCharactersMin, (console.output.columns ?? previewCharacters + taken) - taken)
+  const room = Math.max(previewCharactersMin, (console.output.columns || previewCharacters + taken) - taken)
   const rows = hits.map(({ memory }, at) => {
     const content = memory.content ?? ''
     // Escapes make it longer, so it is cut before, lest all of a long content be escaped, and after.
