@@ -7,7 +7,8 @@ const drawMs = 100
 const lineMs = 10_000
 /** The rate is that of about the last so many milliseconds, so that it follows a change without jumping. */
 const rateMs = 3000
-const barCharacters = 24
+const barCharactersMin = 8
+const barCharactersMax = 24
 const columnsDefault = 80
 
 /** How far the work is. `total` undefined: nobody knows. */
@@ -74,10 +75,9 @@ export class Progress {
       this.#stream.write(`${this.#label}: ${figures}\n`)
       return
     }
-    const bar = this.#bar(position)
     // A line that wraps could not be drawn over. Terminals that do not know their width say 0.
-    const columns = this.#stream.columns || columnsDefault
-    const room = columns - 1 - this.#label.length - 2 - (bar === '' ? 0 : barCharacters + 3)
+    const room = (this.#stream.columns || columnsDefault) - 1 - this.#label.length - 2
+    const bar = this.#bar(position, room - figures.length - 3)
     this.#stream.write(`\r${this.#label}: ${bar}${figures.slice(0, Math.max(0, room))}\x1b[K`)
     this.#drawn = true
   }
@@ -88,10 +88,12 @@ export class Progress {
     this.#drawn = false
   }
 
-  #bar({ done, total }: Position): string {
-    if (total === undefined || total <= 0) return ''
-    const filled = Math.min(barCharacters, Math.floor((done / total) * barCharacters))
-    return `[${paint(this.#stream, 'green', '#'.repeat(filled))}${'.'.repeat(barCharacters - filled)}] `
+  /** As wide as the room lets it be, or nothing. */
+  #bar({ done, total }: Position, room: number): string {
+    const width = Math.min(barCharactersMax, room)
+    if (total === undefined || total <= 0 || width < barCharactersMin) return ''
+    const filled = Math.min(width, Math.floor((done / total) * width))
+    return `[${paint(this.#stream, 'green', '#'.repeat(filled))}${'.'.repeat(width - filled)}] `
   }
 
   #describe({ count, done, total }: Position, now: number): string {
