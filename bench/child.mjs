@@ -1,0 +1,41 @@
+// One subject and one row in a process of their own, so that heap, compiled code and garbage are their own. The
+// parent says what to do, one command at a time, and alternates the subjects.
+
+import { makeContext } from './context.mjs'
+import { collectGarbage } from './measure.mjs'
+import { loadPeer } from './peers/index.mjs'
+import { loadRow } from './rows/index.mjs'
+
+const { subject, options, scratch } = JSON.parse(process.argv[2])
+const context = makeContext(subject, await loadPeer(subject), options, scratch)
+let row
+let state
+
+const commands = {
+  fill: () => context.fill(),
+  async start({ id, rounds }) {
+    row = loadRow(id)
+    state = await row.start?.({ ...context, rounds })
+  },
+  async round({ round }) {
+    collectGarbage()
+    const before = process.cpuUsage()
+    const figures = await row.round(state, { ...context, round })
+    const { user, system } = process.cpuUsage(before)
+    return { figures, processorMs: (user + system) / 1000 }
+  },
+  finish: () => row.finish?.(state),
+}
+
+process.on('message', async ({ command, parameters }) => {
+  if (command === 'exit') {
+    process.disconnect()
+    return
+  }
+  try {
+    process.send({ result: await commands[command](parameters) })
+  } catch (error) {
+    process.send({ error: error.stack })
+  }
+})
+process.send({ result: 'ready' })

@@ -1,0 +1,108 @@
+// The parent's side: a process per subject, rounds that alternate between them.
+
+import { fork } from 'node:child_process'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const program = fileURLToPath(new URL('./child.mjs', import.meta.url))
+
+/** A subject's process. Commands are answered one after another. */
+class SubjectProcess {
+  #child
+  #waiting = []
+
+  constructor(subject, options, scratch) {
+    this.subject = subject
+    const argument = JSON.stringify({ subject, options, scratch })
+    this.#child = fork(program, [argument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.ready = this.#answer()
+    this.#child.on('message', ({ result, error }) => {
+      const { resolve, reject } = this.#waiting.shift()
+      if (error === undefined) resolve(result)
+      else reject(new Error(`${subject}: ${error}`))
+    })
+    this.#child.on('exit', (code, signal) => {
+      for (const { reject } of this.#waiting) reject(new Error(`${subject} ended with ${signal ?? code}`))
+    })
+  }
+
+  #answer() {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject })
+    })
+  }
+
+  call(command, parameters) {
+    const answer = this.#answer()
+    this.#child.send({ command, parameters }, () => {}) // a process that is gone shows by its exit
+    return answer
+  }
+
+  async end() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve))
+    if (this.#child.connected) this.#child.send({ command: 'exit' }, () => {})
+    await ended
+  }
+}
+
+async function withProcesses(subjects, options, scratch, action) {
+  mkdirSync(scratch, { recursive: true })
+  const processes = subjects.map((subject) => new SubjectProcess(subject, options, scratch))
+  try {
+    await Promise.all(processes.map(({ ready }) => ready))
+    return await action(processes)
+  } finally {
+    await Promise.all(processes.map((process) => process.end()))
+  }
+}
+
+/** Processor time in ms that all processes of the machine have used. */
+function readBusy() {
+  const [, user, nice, system] = readFileSync('/proc/stat', 'latin1').split('\n')[0].trim().split(/\s+/).map(Number)
+  return (user + nice + system) * 10
+}
+
+/** Adds `others`: the cores that other processes used meanwhile, for the reader of figures from a shared machine. */
+async function runRound(process, round) {
+  const busy = readBusy()
+  const begin = performance.now()
+  const { figures, processorMs } = await process.call('round', { round })
+  const others = (readBusy() - busy - processorMs) / (performance.now() - begin)
+  return { ...figures, others: Math.max(0, others) }
+}
+
+/** Makes the store that the reading rows share, where it is missing. */
+export async function fillStore(subject, options, scratch) {
+  await withProcesses([subject], options, scratch, ([process]) => process.call('fill'))
+}
+
+/**
+ * Runs a row: subject by subject in turn, several rounds. Resolves with { results, failures }: the figures of each
+ * round, and the error of a subject that failed, by subject. A failed subject takes no further part.
+ */
+export async function runRow(row, subjects, options, scratch) {
+  const rounds = row.once ? 1 : options.rounds
+  const results = Object.fromEntries(subjects.map((subject) => [subject, []]))
+  const failures = {}
+  await withProcesses(subjects, options, scratch, async (processes) => {
+    async function each(order, action) {
+      for (const process of order.filter(({ subject }) => !(subject in failures))) {
+        await action(process).catch((error) => {
+          failures[process.subject] = error.message
+          delete results[process.subject]
+        })
+      }
+    }
+    await each(processes, (process) => process.call('start', { id: row.id, rounds }))
+    for (let round = 0; round < rounds; round += 1) {
+      // Each round begins with another subject, so that nobody always follows the same one.
+      const first = round % processes.length
+      const order = [...processes.slice(first), ...processes.slice(0, first)]
+      await each(order, async (process) => results[process.subject].push(await runRound(process, round)))
+    }
+    await each(processes, (process) => process.call('finish'))
+  })
+  return { results, failures }
+}
