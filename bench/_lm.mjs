@@ -25,7 +25,7 @@ for (let r = 0; r < 5; r++) {
       const t = performance.now()
       for (const m of ms) {
         const v = db.get(m.id)
-        const f = new Float32Array(v.e.buffer.slice(v.e.byteOffset, v.e.byteOffset + v.e.byteLength))
+        const _f = new Float32Array(v.e.buffer.slice(v.e.byteOffset, v.e.byteOffset + v.e.byteLength))
       }
       best = Math.min(best, performance.now() - t)
     }

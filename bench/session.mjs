@@ -2,7 +2,6 @@
 
 import { fork } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('./child.mjs', import.meta.url))

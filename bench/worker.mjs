@@ -30,7 +30,7 @@ function makeMixed(opened) {
       fresh += 1
       const id = `new-${index}-${fresh}`
       last = (opened.putQueued ?? opened.put)({ ...pool[fresh % freshPool], id })
-      if (i % pipelined === 0 && last !== undefined) await last
+      if (fresh % pipelined === 0 && last !== undefined) await last
       opened.get(anyId())
     }
     await last
@@ -48,8 +48,16 @@ const makers = { get: makeGets, mixed: makeMixed }
 const opened = job === 'idle' ? undefined : await openStore()
 if (job === 'hold') makeGets(opened)(heldReads)
 const run = makers[job]?.(opened)
-collectGarbage()
+
+async function settle() {
+  collectGarbage()
+  await new Promise((resolve) => setImmediate(resolve))
+  collectGarbage()
+  parentPort.postMessage('settled')
+}
+
 parentPort.on('message', async (message) => {
+  if (message === 'settle') return settle()
   if (message === 'stop') {
     await opened?.close()
     parentPort.close()

@@ -29,6 +29,13 @@ class BenchWorker {
     return answer
   }
 
+  /** Collects the worker's garbage. */
+  settle() {
+    const answer = this.#expect()
+    this.#worker.postMessage('settle')
+    return answer
+  }
+
   async stop() {
     const ended = new Promise((resolve) => this.#worker.once('exit', resolve))
     this.#worker.postMessage('stop')

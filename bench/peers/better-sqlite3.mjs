@@ -3,15 +3,23 @@
 // One table, embedding as BLOB, metadata as JSON text. A read makes the Buffer of a BLOB anew, so a view over it is
 // a copy already.
 
+import { existsSync } from 'node:fs'
 import Database from 'better-sqlite3'
 
 export const name = 'better-sqlite3'
 export const packageName = 'better-sqlite3'
 export const settings = {
-  process: 'WAL, synchronous=OFF, prepared statements, one transaction for many',
-  flush: 'WAL, synchronous=NORMAL for writes, a commit with synchronous=FULL as flush',
+  process: 'WAL, synchronous=OFF, pages of 8 KiB, mmap, prepared statements, one transaction for many',
+  flush: 'synchronous=NORMAL for writes, a commit with synchronous=FULL as flush',
+  each: 'synchronous=FULL',
 }
 
+/** Pages of 8 KiB: measured faster here than 4 and 16 for rows of 2 KB. */
+const schema = `PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;
+  CREATE TABLE memories (id TEXT PRIMARY KEY, embedding BLOB, content TEXT, metadata TEXT, confidence REAL, created_at INTEGER);
+  CREATE TABLE flushes (id INTEGER PRIMARY KEY, count INTEGER);
+  INSERT INTO flushes VALUES (1, 0)`
+const levels = { process: 'OFF', flush: 'NORMAL', each: 'FULL' }
 const columns = 'id, embedding, content, metadata, confidence, created_at'
 
 function decode({ id, embedding, content, metadata, confidence, created_at }) {
@@ -20,15 +28,12 @@ function decode({ id, embedding, content, metadata, confidence, created_at }) {
 }
 
 export function open(path, { durability }) {
+  const created = !existsSync(path)
   const database = new Database(path)
-  database.pragma('journal_mode = WAL')
-  database.pragma(`synchronous = ${durability !== 'process' ? 'NORMAL' : 'OFF'}`)
+  if (created) database.exec(schema)
+  database.pragma(`synchronous = ${levels[durability]}`)
   database.pragma('mmap_size = 17179869184')
   database.pragma('busy_timeout = 10000')
-  database.exec(`CREATE TABLE IF NOT EXISTS memories (id TEXT PRIMARY KEY, embedding BLOB, content TEXT, metadata TEXT,
-                   confidence REAL, created_at INTEGER);
-                 CREATE TABLE IF NOT EXISTS flushes (id INTEGER PRIMARY KEY, count INTEGER);
-                 INSERT OR IGNORE INTO flushes VALUES (1, 0)`)
   const insert = database.prepare(`INSERT OR REPLACE INTO memories (${columns}) VALUES (?, ?, ?, ?, ?, ?)`)
   const select = database.prepare(`SELECT ${columns} FROM memories WHERE id = ?`)
   const selectAll = database.prepare(`SELECT ${columns} FROM memories`)

@@ -7,7 +7,7 @@ export const name = 'pwrite + fdatasync'
 export const packageName = undefined
 export const reference = true
 export const keepsNothing = true
-export const settings = { flush: 'file written with zeros in chunks of 64 KiB and synced before' }
+export const settings = { each: 'file written with zeros in chunks of 64 KiB and synced before' }
 
 const chunk = 64 * 1024
 

@@ -8,8 +8,9 @@ import { open as openEnvironment } from 'lmdb'
 export const name = 'lmdb'
 export const packageName = 'lmdb'
 export const settings = {
-  process: 'noSync, shared structures, transactionSync for many, putSync for one',
-  flush: 'default (overlappingSync), shared structures, put and await flushed',
+  process: 'noSync, noMemInit, pages of 8 KiB, shared structures; transactionSync for many, putSync for one',
+  flush: 'the same without noSync; put, then flushed',
+  each: 'put and await flushed',
 }
 
 function encode({ embedding, content, metadata, confidence, createdAt }) {
@@ -25,7 +26,13 @@ function decode(id, { embedding, content, metadata, confidence, createdAt }) {
 
 export function open(path, { durability }) {
   const synced = durability !== 'process'
-  const environment = openEnvironment(path, { noSync: !synced, sharedStructuresKey: Symbol.for('structures') })
+  const environment = openEnvironment(path, {
+    noSync: !synced,
+    sharedStructuresKey: Symbol.for('structures'),
+    noMemInit: true,
+    // Three memories of 384 floats a page; with the default of 4,096 each takes a page of its own and more.
+    pageSize: 8192,
+  })
   const putQueued = (memory) => environment.put(memory.id, encode(memory))
   const get = (id) => decode(id, environment.get(id))
   return {

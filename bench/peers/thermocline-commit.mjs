@@ -5,7 +5,7 @@ import { open as openStore } from '../../dist/index.mjs'
 export const name = "thermocline, durability 'commit'"
 export const packageName = 'thermocline'
 export const ours = true
-export const settings = { flush: "durability 'commit', put" }
+export const settings = { each: "durability 'commit', put" }
 
 export function open(path, { dimensions }) {
   const store = openStore(path, { dimensions, durability: 'commit' })

@@ -45,6 +45,7 @@ async function measureWorkers(context, path, n) {
     const first = await startWorkers(context, { path, n, job, count: 1 })
     const before = readPrivateMemory()
     const more = await startWorkers(context, { path, n, job, count })
+    await Promise.all(more.map((worker) => worker.settle()))
     grown[job] = (readPrivateMemory() - before) / count / 1e6
     await stopWorkers([...first, ...more])
   }

@@ -72,7 +72,7 @@ export const rows = [
     filled: true,
     subjects: [...writers, 'thermocline-commit', 'disk-probe'],
     async start(context) {
-      const opened = await openCopy(context, 'durable-puts', 'power')
+      const opened = await openCopy(context, 'durable-puts', 'each')
       const inputs = makeInputs({ ...context, prepare: opened.prepare }, context.options.quick ? 20 : 400)
       await timeEach(inputs.pop(), opened.putDurable)
       return { opened, inputs }
