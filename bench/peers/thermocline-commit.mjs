@@ -2,7 +2,7 @@
 
 import { open as openStore } from '../../dist/index.mjs'
 
-export const name = "thermocline, durability 'commit'"
+export const name = "thermocline 'commit'"
 export const packageName = 'thermocline'
 export const ours = true
 export const settings = { each: "durability 'commit', put" }
