@@ -2,19 +2,24 @@
 
 import { fork } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('./child.mjs', import.meta.url))
+/** The last core: the first is where systems handle interrupts. */
+const core = String(cpus().length - 1)
 
 /** A subject's process. Commands are answered one after another. */
 class SubjectProcess {
   #child
   #waiting = []
 
-  constructor(subject, options, scratch) {
+  constructor(subject, options, scratch, oneCore = false) {
     this.subject = subject
     const argument = JSON.stringify({ subject, options, scratch })
-    this.#child = fork(program, [argument], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    // By affinity and not by an option of each subject: it holds for all of them and for their helper threads.
+    const launcher = oneCore ? { execPath: 'taskset', execArgv: ['--cpu-list', core, process.execPath] } : {}
+    this.#child = fork(program, [argument], { ...launcher, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     this.ready = this.#answer()
     this.#child.on('message', ({ result, error }) => {
       const { resolve, reject } = this.#waiting.shift()
@@ -46,9 +51,9 @@ class SubjectProcess {
   }
 }
 
-async function withProcesses(subjects, options, scratch, action) {
+async function withProcesses(subjects, { options, scratch, oneCore }, action) {
   mkdirSync(scratch, { recursive: true })
-  const processes = subjects.map((subject) => new SubjectProcess(subject, options, scratch))
+  const processes = subjects.map((subject) => new SubjectProcess(subject, options, scratch, oneCore))
   try {
     await Promise.all(processes.map(({ ready }) => ready))
     return await action(processes)
@@ -74,7 +79,7 @@ async function runRound(process, round) {
 
 /** Makes the store that the reading rows share, where it is missing. */
 export async function fillStore(subject, options, scratch) {
-  await withProcesses([subject], options, scratch, ([process]) => process.call('fill'))
+  await withProcesses([subject], { options, scratch }, ([process]) => process.call('fill'))
 }
 
 /**
@@ -85,7 +90,7 @@ export async function runRow(row, subjects, options, scratch) {
   const rounds = row.once ? 1 : options.rounds
   const results = Object.fromEntries(subjects.map((subject) => [subject, []]))
   const failures = {}
-  await withProcesses(subjects, options, scratch, async (processes) => {
+  await withProcesses(subjects, { options, scratch, oneCore: row.oneCore }, async (processes) => {
     async function each(order, action) {
       for (const process of order.filter(({ subject }) => !(subject in failures))) {
         await action(process).catch((error) => {
