@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { open } from 'thermocline'
+import { open } from '../dist/index.mjs'
 import { makeMemories, makeRandom } from './workload.mjs'
 
 const { values: options } = parseArgs({

@@ -10,6 +10,7 @@ import { plotGroups } from './plot.mjs'
 import { formatEnvironment, formatRow, formatSubjects, formatVerdicts } from './report.mjs'
 import { fillStore, runRow } from './session.mjs'
 import { summarizeRow } from './summary.mjs'
+import { targets } from './targets.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
@@ -24,8 +25,12 @@ async function runRows({ rows, options, subjects }, scratch, say) {
         filled.add(subject)
       }
     }
-    const { results, failures } = await runRow(row, present, options, scratch)
-    const summary = summarizeRow(row, results, failures, subjects)
+    const summary = summarizeRow(
+      row,
+      await runRow(row, present, options, scratch),
+      subjects,
+      options.quick ? {} : targets,
+    )
     done.push(summary)
     say(formatRow(summary, subjects))
   }
@@ -60,10 +65,12 @@ async function main() {
     say(`${formatSubjects(subjects)}\n`)
     const done = await runRows({ rows, options, subjects }, scratch, say)
     const seconds = (performance.now() - begin) / 1000
-    const results = { date: new Date().toISOString(), seconds, options, environment, subjects, rows: done }
+    const others = Math.max(...done.map((row) => row.others))
+    const results = { date: new Date().toISOString(), seconds, options, environment, subjects, others, rows: done }
     writeResults(results, name)
     if (json) console.log(JSON.stringify(results, null, 1))
-    else say(`\n${formatVerdicts(done)}\n${seconds.toFixed(0)} s; bench/results/${name}.json`)
+    else if (!options.quick) say(`\n${formatVerdicts(done, others)}`)
+    say(`${seconds.toFixed(0)} s; bench/results/${name}.json`)
     if (done.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1
   } finally {
     rmSync(scratch, { recursive: true, force: true })

@@ -1,6 +1,6 @@
 // The results as text: one block a row, then what was reached.
 
-const verdicts = { true: 'reached', false: 'not yet', unknown: 'not judged: a subject it needs did not run' }
+const verdicts = { true: 'reached', false: 'not yet', unknown: 'not judged' }
 
 /** A figure for people: three digits, thousands apart. */
 export function formatFigure(value, unit) {
@@ -33,7 +33,7 @@ export function formatRow(row, subjects) {
   for (const [subject, message] of Object.entries(row.failures)) {
     lines.push(`      ${subjects[subject].name.padEnd(32)}failed: ${message.split('\n')[0]}`)
   }
-  if (row.target !== undefined) lines.push(`      reach ${row.target}: ${verdicts[row.reached]}`)
+  if (row.target !== undefined) lines.push(`      to reach ${row.target}: ${verdicts[row.reached]}`)
   return lines.join('\n')
 }
 
@@ -55,11 +55,10 @@ export function formatSubjects(subjects) {
     .join('\n')
 }
 
-/** One line a target, and which rows other work of the machine may have disturbed. */
-export function formatVerdicts(rows) {
+/** One line a target, and whether other work of the machine may have disturbed them. */
+export function formatVerdicts(rows, others) {
   const judged = rows.filter(({ target }) => target !== undefined)
-  const lines = judged.map((row) => `${row.id.padEnd(6)}${verdicts[row.reached].padEnd(9)} ${row.target}`)
-  const others = Math.max(...rows.flatMap((row) => Object.values(row.median).map((figures) => figures.others)))
+  const lines = judged.map((row) => `${row.id.padEnd(6)}${verdicts[row.reached].padEnd(12)}${row.target}`)
   if (others > 0.2)
     lines.push(`other processes used up to ${others.toFixed(1)} cores meanwhile: run it again on a quiet machine`)
   return lines.join('\n')

@@ -37,6 +37,10 @@ class SubjectProcess {
     })
   }
 
+  get pid() {
+    return this.#child.pid
+  }
+
   call(command, parameters) {
     const answer = this.#answer()
     this.#child.send({ command, parameters }, () => {}) // a process that is gone shows by its exit
@@ -62,19 +66,39 @@ async function withProcesses(subjects, { options, scratch, oneCore }, action) {
   }
 }
 
+const tickMs = 10 // of the times in /proc: USER_HZ is 100 on every Linux
+
 /** Processor time in ms that all processes of the machine have used. */
-function readBusy() {
+function readMachineTime() {
   const [, user, nice, system] = readFileSync('/proc/stat', 'latin1').split('\n')[0].trim().split(/\s+/).map(Number)
-  return (user + nice + system) * 10
+  return (user + nice + system) * tickMs
 }
 
-/** Adds `others`: the cores that other processes used meanwhile, for the reader of figures from a shared machine. */
-async function runRound(process, round) {
-  const busy = readBusy()
-  const begin = performance.now()
-  const { figures, processorMs } = await process.call('round', { round })
-  const others = (readBusy() - busy - processorMs) / (performance.now() - begin)
-  return { ...figures, others: Math.max(0, others) }
+/** Processor time in ms that a process and its ended children have used. */
+function readProcessTime(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /, '')
+    .split(' ')
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * tickMs
+}
+
+/** What others did while rounds ran, for the reader of figures from a shared machine. */
+class LoadMeter {
+  #othersMs = 0
+  #ms = 0
+
+  async around(pid, action) {
+    const [machine, own, begin] = [readMachineTime(), readProcessTime(pid), performance.now()]
+    const result = await action()
+    this.#othersMs += readMachineTime() - machine - (readProcessTime(pid) - own)
+    this.#ms += performance.now() - begin
+    return result
+  }
+
+  /** Cores that other processes used on average. */
+  get others() {
+    return this.#ms === 0 ? 0 : Math.max(0, this.#othersMs / this.#ms)
+  }
 }
 
 /** Makes the store that the reading rows share, where it is missing. */
@@ -83,13 +107,14 @@ export async function fillStore(subject, options, scratch) {
 }
 
 /**
- * Runs a row: subject by subject in turn, several rounds. Resolves with { results, failures }: the figures of each
- * round, and the error of a subject that failed, by subject. A failed subject takes no further part.
+ * Runs a row: subject by subject in turn, several rounds. Resolves with the figures of each round by subject (results),
+ * the error of a subject that failed (failures; it takes no further part), and how many cores others used.
  */
 export async function runRow(row, subjects, options, scratch) {
   const rounds = row.once ? 1 : options.rounds
   const results = Object.fromEntries(subjects.map((subject) => [subject, []]))
   const failures = {}
+  const meter = new LoadMeter()
   await withProcesses(subjects, { options, scratch, oneCore: row.oneCore }, async (processes) => {
     async function each(order, action) {
       for (const process of order.filter(({ subject }) => !(subject in failures))) {
@@ -104,9 +129,11 @@ export async function runRow(row, subjects, options, scratch) {
       // Each round begins with another subject, so that nobody always follows the same one.
       const first = round % processes.length
       const order = [...processes.slice(first), ...processes.slice(0, first)]
-      await each(order, async (process) => results[process.subject].push(await runRound(process, round)))
+      await each(order, async (process) => {
+        results[process.subject].push(await meter.around(process.pid, () => process.call('round', { round })))
+      })
     }
     await each(processes, (process) => process.call('finish'))
   })
-  return { results, failures }
+  return { results, failures, others: meter.others }
 }

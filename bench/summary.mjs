@@ -1,15 +1,20 @@
 // From the figures of the rounds to medians, ratios and verdicts. Pure.
 
 import { median } from './measure.mjs'
-import { targets } from './targets.mjs'
 
+/** Four digits: more would claim what no round repeats. */
+function rounded(value) {
+  return typeof value === 'number' ? Number(value.toPrecision(4)) : value
+}
+
+function mapValues(record, change) {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]))
+}
+
+/** The median of each number; of anything else what the last round said. */
 function medianOfEach(rounds) {
-  const keys = Object.keys(rounds[0])
-  return Object.fromEntries(
-    keys.map((key) => {
-      const values = rounds.map((round) => round[key]).filter((value) => typeof value === 'number')
-      return [key, values.length === rounds.length ? median(values) : rounds.at(-1)[key]]
-    }),
+  return mapValues(rounds.at(-1), (last, key) =>
+    typeof last === 'number' ? rounded(median(rounds.map((round) => round[key]))) : last,
   )
 }
 
@@ -17,40 +22,34 @@ function medianOfEach(rounds) {
  * How many times better ours was, round by round, and of these the median: both sides of each ratio were measured
  * within seconds of each other, so what the machine did meanwhile weighs on both.
  */
-function ratioOf(row, ours, theirs) {
-  const ratios = theirs.map((round, i) => {
-    const [a, b] = [ours[i][row.figure], round[row.figure]]
-    return row.lower ? b / a : a / b
-  })
-  return median(ratios)
+function ratioOf({ figure, lower }, ours, theirs) {
+  const ratios = theirs.map((round, i) => (lower ? round[figure] / ours[i][figure] : ours[i][figure] / round[figure]))
+  return rounded(median(ratios))
 }
 
-/** A row's results as they are written to the file. `subjects` as `describeSubjects` has them. */
-export function summarizeRow(row, results, failures, subjects) {
-  const { thermocline: ours } = results
-  const others = Object.keys(results).filter((subject) => subject !== 'thermocline')
-  const summary = {
-    id: row.id,
-    group: row.group,
-    title: row.title,
-    unit: row.unit,
-    figure: row.figure,
-    lower: row.lower === true,
-    median: Object.fromEntries(Object.entries(results).map(([subject, rounds]) => [subject, medianOfEach(rounds)])),
-    ratio:
-      ours === undefined
-        ? {}
-        : Object.fromEntries(others.map((subject) => [subject, ratioOf(row, ours, results[subject])])),
-    failures,
-    rounds: results,
-  }
-  const target = targets[row.id]
-  if (target === undefined || ours === undefined) return summary
-  const peers = others.filter((subject) => isPeer(subject, subjects[subject]))
-  return { ...summary, target: target.text, reached: target.reached({ ...summary, peers }) ?? 'unknown' }
-}
-
-/** Whether a subject is one that targets mean by "peer": neither ours, nor a reference, nor a ceiling. */
-export function isPeer(subject, { reference, ceiling }) {
+/** Whether a subject is what targets mean by "peer": neither ours, nor a reference, nor a ceiling. */
+function isPeer(subject, { reference, ceiling }) {
   return !subject.startsWith('thermocline') && !reference && !ceiling
+}
+
+/** A row's results as they are written to the file. `subjects` as `describeSubjects` has them; `targets` by row. */
+export function summarizeRow(row, { results, failures, others }, subjects, targets) {
+  const { id, group, title, unit, figure, lower = false } = row
+  const { thermocline: ours, ...others } = results
+  const ratio = ours === undefined ? {} : mapValues(others, (rounds) => ratioOf({ figure, lower }, ours, rounds))
+  const summary = {
+    ...{ id, group, title, unit, figure, lower },
+    median: mapValues(results, medianOfEach),
+    ratio,
+    failures,
+    others: rounded(others),
+    rounds: mapValues(results, (rounds) => rounds.map((round) => mapValues(round, rounded))),
+  }
+  if (ours === undefined) return summary
+  const peers = Object.keys(others).filter((subject) => isPeer(subject, subjects[subject]))
+  const best = peers.toSorted((a, b) => ratio[a] - ratio[b])[0]
+  const target = targets[id]
+  if (target === undefined) return { ...summary, beside: best }
+  const beside = target.beside in ratio ? target.beside : best
+  return { ...summary, beside, target: target.text, reached: target.reached({ ...summary, peers }) ?? 'unknown' }
 }

@@ -70,6 +70,11 @@ export function makeWorkload(dimensions, seed = 1) {
   }
 }
 
+/** The first `n` memories. */
+export function makeMemories(n, dimensions) {
+  return [...streamMemories(makeWorkload(dimensions), 0, n)]
+}
+
 /** Memories `begin` to `end`, one after another. */
 export function* streamMemories(workload, begin, end) {
   for (let number = begin; number < end; number += 1) yield workload.memory(number)
