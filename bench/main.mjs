@@ -1,6 +1,7 @@
-// npm run bench: where anybody checks our figures. `--help` lists the options; docs/benchmark.md says how it measures.
+// npm run bench: where anybody checks our figures. `--help` lists the options; README.md beside it says how it
+// measures.
 
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeEnvironment, describeSubjects } from './environment.mjs'
@@ -14,23 +15,51 @@ import { targets } from './targets.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
-async function runRows({ rows, options, subjects }, scratch, say) {
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
+}
+
+/** A folder for the stores of this run. Those of runs that were killed go. */
+function makeScratch(directory) {
+  const parent = directory ?? join(here, '.cache')
+  mkdirSync(parent, { recursive: true })
+  for (const name of readdirSync(parent)) {
+    const [, pid] = /^bench-run-(\d+)$/.exec(name) ?? []
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(parent, name), { recursive: true })
+  }
+  const scratch = join(realpathSync(parent), `bench-run-${process.pid}`)
+  mkdirSync(scratch)
+  return scratch
+}
+
+/** Makes the stores that a row reads or copies. A subject that cannot make one is not run. */
+async function fillStores(names, filled, { options, subjects, scratch, say }) {
+  for (const subject of names.filter((name) => !filled.has(name))) {
+    try {
+      await fillStore(subject, options, scratch)
+    } catch (error) {
+      subjects[subject].absent = error.message.split('\n')[0]
+      say(`not run here: ${subjects[subject].name} (${subjects[subject].absent})`)
+    }
+    filled.add(subject)
+  }
+}
+
+async function runRows(rows, run) {
+  const { options, subjects, scratch, say } = run
   const done = []
   const filled = new Set()
+  const isPresent = (subject) => subject in subjects && subjects[subject].absent === undefined
   for (const row of rows) {
-    const present = row.subjects.filter((subject) => subjects[subject]?.absent === undefined && subject in subjects)
-    if (row.filled) {
-      for (const subject of present.filter((name) => !filled.has(name))) {
-        await fillStore(subject, options, scratch)
-        filled.add(subject)
-      }
-    }
-    const summary = summarizeRow(
-      row,
-      await runRow(row, present, options, scratch),
-      subjects,
-      options.quick ? {} : targets,
-    )
+    if (row.filled) await fillStores(row.subjects.filter(isPresent), filled, run)
+    const outcome = await runRow(row, row.subjects.filter(isPresent), options, scratch)
+    // A quick run shows that it runs; it is too small to judge.
+    const summary = summarizeRow(row, outcome, subjects, options.quick ? {} : targets)
     done.push(summary)
     say(formatRow(summary, subjects))
   }
@@ -44,6 +73,20 @@ function writeResults(results, name) {
   for (const [group, svg] of plotGroups(results)) writeFileSync(join(folder, `${name}-${group}.svg`), svg)
 }
 
+/** Measures the rows and writes the files of results. Resolves with the results. */
+async function measure(rows, { options, scratch, say }) {
+  const begin = performance.now()
+  const wanted = [...new Set(rows.flatMap((row) => row.subjects))]
+  const subjects = await describeSubjects(options.quick ? wanted.filter(isOwn) : wanted)
+  const environment = await describeEnvironment(scratch, options)
+  say(`n = ${options.n}, ${options.dimensions} dimensions, ${options.rounds} rounds\n${formatEnvironment(environment)}`)
+  say(`${formatSubjects(subjects)}\n`)
+  const done = await runRows(rows, { options, subjects, scratch, say })
+  const seconds = Math.round((performance.now() - begin) / 1000)
+  const others = Math.max(...done.map((row) => row.others))
+  return { date: new Date().toISOString(), seconds, options, environment, subjects, others, rows: done }
+}
+
 async function main() {
   const { options, rows, json, help, name, directory } = readOptions(process.argv.slice(2))
   if (help) {
@@ -51,27 +94,14 @@ async function main() {
     return
   }
   const say = json ? () => {} : console.log
-  const parent = directory ?? join(here, '.cache')
-  mkdirSync(parent, { recursive: true })
-  const scratch = mkdtempSync(join(realpathSync(parent), 'run-'))
-  const begin = performance.now()
+  const scratch = makeScratch(directory)
   try {
-    const wanted = [...new Set(rows.flatMap((row) => row.subjects))]
-    const subjects = await describeSubjects(options.quick ? wanted.filter(isOwn) : wanted)
-    const environment = await describeEnvironment(scratch, options)
-    say(
-      `n = ${options.n}, ${options.dimensions} dimensions, ${options.rounds} rounds\n${formatEnvironment(environment)}`,
-    )
-    say(`${formatSubjects(subjects)}\n`)
-    const done = await runRows({ rows, options, subjects }, scratch, say)
-    const seconds = (performance.now() - begin) / 1000
-    const others = Math.max(...done.map((row) => row.others))
-    const results = { date: new Date().toISOString(), seconds, options, environment, subjects, others, rows: done }
+    const results = await measure(rows, { options, scratch, say })
     writeResults(results, name)
     if (json) console.log(JSON.stringify(results, null, 1))
-    else if (!options.quick) say(`\n${formatVerdicts(done, others)}`)
-    say(`${seconds.toFixed(0)} s; bench/results/${name}.json`)
-    if (done.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1
+    if (!options.quick) say(`\n${formatVerdicts(results.rows, results.others)}`)
+    say(`${results.seconds} s; bench/results/${name}.json`)
+    if (results.rows.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }

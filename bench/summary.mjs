@@ -35,8 +35,8 @@ function isPeer(subject, { reference, ceiling }) {
 /** A row's results as they are written to the file. `subjects` as `describeSubjects` has them; `targets` by row. */
 export function summarizeRow(row, { results, failures, others }, subjects, targets) {
   const { id, group, title, unit, figure, lower = false } = row
-  const { thermocline: ours, ...others } = results
-  const ratio = ours === undefined ? {} : mapValues(others, (rounds) => ratioOf({ figure, lower }, ours, rounds))
+  const { thermocline: ours, ...rest } = results
+  const ratio = ours === undefined ? {} : mapValues(rest, (rounds) => ratioOf({ figure, lower }, ours, rounds))
   const summary = {
     ...{ id, group, title, unit, figure, lower },
     median: mapValues(results, medianOfEach),
@@ -46,7 +46,7 @@ export function summarizeRow(row, { results, failures, others }, subjects, targe
     rounds: mapValues(results, (rounds) => rounds.map((round) => mapValues(round, rounded))),
   }
   if (ours === undefined) return summary
-  const peers = Object.keys(others).filter((subject) => isPeer(subject, subjects[subject]))
+  const peers = Object.keys(rest).filter((subject) => isPeer(subject, subjects[subject]))
   const best = peers.toSorted((a, b) => ratio[a] - ratio[b])[0]
   const target = targets[id]
   if (target === undefined) return { ...summary, beside: best }
