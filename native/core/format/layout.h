@@ -330,8 +330,12 @@ struct SessionWords {
   uint32_t flush_lock;
   uint32_t flushes;  // bumped at each end of a flush
   uint32_t pad6[14];
+  uint32_t turn_lock;
+  uint32_t pad7;
+  uint64_t turn_reserved;  // segment << 32 | bytes / 8 of its log that only the turn's owner may use
+  uint64_t pad8[6];
 };
-static_assert(sizeof(SessionWords) == 7 * 64);
+static_assert(sizeof(SessionWords) == 8 * 64);
 inline constexpr uint32_t kMarkerSynced = 1;
 inline constexpr uint32_t kMarkerUnsynced = 2;
 

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/format/image.h"
-#include "core/io/system.h"
 #include "core/store/claim.h"
 #include "core/store/commit_plan.h"
 #include "core/store/log_reader.h"
 #include "core/store/store.h"
+#include "core/store/turn.h"
 
 namespace thermocline::store {
 namespace {
@@ -22,15 +23,10 @@ constexpr uint64_t kLogDueBytes = 128 * 1024;
 // From so many bytes on, one write into the file is cheaper than zeros made ahead and a copy over them.
 constexpr uint64_t kByFileBytes = 64 * 1024;
 
-constexpr uint32_t kTurnsAtOnce = 4;
-
-/// Sleeps for a random time, longer from turn to turn.
-void StandBack(uint32_t turn) {
-  uint32_t random = 0;
-  if (!io::FillRandom(&random, sizeof random).ok()) random = turn;
-  uint32_t nothing = 0;
-  io::FutexWait(nothing, 0, random % (uint32_t{1000} << std::min(turn - kTurnsAtOnce, 6u)));
-}
+// A writer that was closed out so often goes on with the turn, so that nobody closes its segment any more. One that
+// needs much of a segment, once: each of its attempts costs a segment.
+constexpr uint32_t kAttemptsBesideOthers = 4;
+constexpr uint32_t kLargePartOfSegment = 4;
 
 }  // namespace
 
@@ -87,16 +83,24 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
     Table().FindCell(operation.hash, operation.put.id, *this);
   }
 
-  // Each turn either commits or makes the room whose lack sent it back. Only writers of half a segment and more can
-  // close each other's segments turn after turn; after some turns they stand back for different times.
-  for (uint32_t turn = 0;; ++turn) {
-    if (turn > kTurnsAtOnce) StandBack(turn);
-    ClaimedSlots claimed{nullptr, 0};
+  // Each attempt either commits or makes the room whose lack sent it back. What it needs of the log is known only under
+  // the write lock, so an attempt with the turn may have to close a segment once more.
+  Turn turn(*this);
+  ClaimedSlots claimed_next{nullptr, 0};
+  uint64_t log_bytes_min = 0;
+  bool large = false;
+  for (uint32_t attempt = 0;; ++attempt) {
+    if (attempt >= (large ? 1 : kAttemptsBesideOthers)) THERMOCLINE_RETURN_IF_ERROR(turn.Take(timeout_us));
+    ClaimedSlots claimed = std::exchange(claimed_next, {nullptr, 0});
     if (batch.slots() > 0) {
       const bool by_file = batch.rows() != nullptr && batch.slots() * dimensions_ * sizeof(float) >= kByFileBytes;
-      Result<ClaimedSlots> result = Claim(batch.slots(), by_file ? Filling::kByFile : Filling::kByMapping, timeout_us);
-      if (!result.ok()) return result.status();
-      claimed = *result;
+      if (claimed.segment == nullptr) {
+        Result<ClaimedSlots> result =
+            Claim(batch.slots(), log_bytes_min, by_file ? Filling::kByFile : Filling::kByMapping, timeout_us);
+        if (!result.ok()) return result.status();
+        claimed = *result;
+      }
+      large = batch.slots() > claimed.segment->slots() / kLargePartOfSegment;
       Status prepared = PrepareOperations(batch, claimed, by_file);
       if (by_file && prepared.ok()) {
         prepared = claimed.segment->WriteEmbeddings(claimed.first, batch.slots(), batch.rows());
@@ -124,7 +128,7 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
           if (plan.records == 0) return sequence();
           const uint64_t end = plan.offset + plan.frame_bytes();
           const uint64_t used = LoadRelaxed(boot_->index_used);
-          if (end > open->log_capacity()) {
+          if (end + LogBytesReserved(open_segment) > open->log_capacity()) {
             log_is_full = true;
             log_bytes = plan.frame_bytes();
           } else if (end > ReadyLogBytes(open->number())) {
@@ -146,7 +150,10 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
       Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(open_segment));
       if (!segment.ok()) return segment.status();
       if (log_is_full) {
-        THERMOCLINE_RETURN_IF_ERROR(Rotate(open_segment, batch.slots(), log_bytes, timeout_us));
+        log_bytes_min = std::max(log_bytes_min, log_bytes);
+        const bool keeps_turn = turn.taken() && batch.slots() > 0;
+        THERMOCLINE_RETURN_IF_ERROR(
+            Rotate(open_segment, batch.slots(), log_bytes_min, timeout_us, keeps_turn ? &claimed_next : nullptr));
         reclaim = true;
       } else if (log_bytes > 0) {
         THERMOCLINE_RETURN_IF_ERROR(EnsureLog(**segment, log_bytes, timeout_us));

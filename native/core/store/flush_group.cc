@@ -7,7 +7,7 @@
 // R8 comes with it: syncs of logs and blocks are made by the owner of the flush lock alone, one after another.
 //
 // Not here: what a flush writes and syncs (durability.cc).
-// Lock order (R17): gate, flush, growth, write.
+// Lock order (R17): gate, flush, turn, growth, space, write.
 
 #include <algorithm>
 

@@ -236,6 +236,7 @@ Status Store::StartSession(bool* first_opener) {
   growth_lock_.emplace(session_->growth_lock, lock_file_, lines_, self_);
   space_lock_.emplace(session_->space_lock, lock_file_, lines_, self_);
   flush_lock_.emplace(session_->flush_lock, lock_file_, lines_, self_);
+  turn_lock_.emplace(session_->turn_lock, lock_file_, lines_, self_);
   return Status::Ok();
 }
 

@@ -10,6 +10,7 @@
 #include "core/store/claim.h"
 #include "core/store/log_reader.h"
 #include "core/store/store.h"
+#include "core/store/turn.h"
 
 namespace thermocline::store {
 namespace {
@@ -61,11 +62,11 @@ Status Store::LockSpace(uint64_t timeout_us) {
   return Status::Ok();
 }
 
-Result<Store::ClaimedSlots> Store::Claim(uint32_t count, Filling filling, uint64_t timeout_us) {
+Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t log_bytes_min, Filling filling, uint64_t timeout_us) {
   for (;;) {
     // A writer that cannot get a new segment (a full disk) and tries for ever must not carry into the segment's half.
     if (const uint64_t seen = LoadRelaxed(boot_->claim); ClaimSlot(seen) > kClaimSlotMax) {
-      THERMOCLINE_RETURN_IF_ERROR(Rotate(ClaimSegment(seen), count, 0, timeout_us));
+      THERMOCLINE_RETURN_IF_ERROR(Rotate(ClaimSegment(seen), count, log_bytes_min, timeout_us));
       continue;
     }
     const uint64_t claim = ClaimSlots(boot_->claim, count);
@@ -75,7 +76,10 @@ Result<Store::ClaimedSlots> Store::Claim(uint32_t count, Filling filling, uint64
     if (!segment.ok()) return segment.status();
     const uint64_t end = uint64_t{first} + count;
     if (end > (*segment)->slots()) {
-      THERMOCLINE_RETURN_IF_ERROR(Rotate(Raw(number), count, 0, timeout_us));
+      ClaimedSlots claimed{nullptr, 0};
+      THERMOCLINE_RETURN_IF_ERROR(
+          Rotate(Raw(number), count, log_bytes_min, timeout_us, HasTurn() ? &claimed : nullptr));
+      if (claimed.segment != nullptr) return claimed;
       continue;
     }
     const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[Raw(number) % format::kSpaceWords]), number);
@@ -170,8 +174,12 @@ Status Store::BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead) {
   return Status::Ok();
 }
 
-/// Makes the claim word name a segment after `from_segment` that has room for what is asked.
-Status Store::Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us) {
+/// Makes the claim word name a segment after `from_segment` that has room for what is asked. With `claimed` the slots
+/// are claimed in the same step, so that nobody else takes them first; left as it is when somebody else rotated.
+Status Store::Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us,
+                     ClaimedSlots* claimed) {
+  Turn turn(*this);
+  THERMOCLINE_RETURN_IF_ERROR(turn.Take(timeout_us));
   THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
   const LockGuard guard(*growth_lock_);
   uint64_t claim = LoadAcquire(boot_->claim);
@@ -197,11 +205,15 @@ Status Store::Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_byt
     THERMOCLINE_RETURN_IF_ERROR(LockSpace(timeout_us));
     const LockGuard space_guard(*space_lock_);
     THERMOCLINE_RETURN_IF_ERROR((*segment)->CoverAllSlots());
+    if (claimed != nullptr) THERMOCLINE_RETURN_IF_ERROR(BackSlotsUpTo(**segment, std::max(slots_min, 1u), false));
     THERMOCLINE_RETURN_IF_ERROR(BackLogUpTo(**segment, format::kHeaderBytes + log_bytes_min + 1, false));
   }
+  // Whoever keeps the turn beyond this call has its frame still to come: the others leave room for it.
+  if (!turn.taken()) StoreRelaxed(session_->turn_reserved, (uint64_t{next} << 32) | (log_bytes_min / 8));
   // Only growth owners change the segment in this word; writers only add to the slot.
-  while (!CompareExchange(boot_->claim, claim, MakeClaim(next, 0))) {
+  while (!CompareExchange(boot_->claim, claim, MakeClaim(next, claimed == nullptr ? 0 : slots_min))) {
   }
+  if (claimed != nullptr) *claimed = {*segment, 0};
   WakeHelper();
   return Status::Ok();
 }

@@ -6,12 +6,12 @@
 // no lock: it reads what the index names and steps back along `previous` while a record is above `applied`.
 //
 // This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
-// (claims, segments, helper thread), index_growth.cc, commit.cc (writing), read.cc (reading), recovery.cc (rebuilding
-// the cache), mapped_segments.cc (which segments are mapped here), flush_group.cc (who syncs), durability.cc (what is
-// synced, clean close), verify.cc.
+// (claims, segments, helper thread), index_growth.cc, turn.cc (who may close the open segment), commit.cc (writing),
+// read.cc (reading), recovery.cc (rebuilding the cache), mapped_segments.cc (which segments are mapped here),
+// flush_group.cc (who syncs), durability.cc (what is synced, clean close), verify.cc.
 //
 // Thread rule: every public member may be called from any thread unless it says otherwise.
-// Lock order (R17): gate, flush, growth, space, write; the mutexes of this process are leaves.
+// Lock order (R17): gate, flush, turn, growth, space, write; the mutexes of this process are leaves.
 #pragma once
 
 #include <atomic>
@@ -215,6 +215,12 @@ class Store final : private IdMatcher {
   /// Fills log_end of the entries before `tail`'s segment. Growth lock held, or alone.
   void FillLogEnds(format::Meta& meta, Position tail);
 
+  // turn.cc
+  class Turn;
+  Status LockTurn(uint64_t timeout_us);
+  bool HasTurn() const;
+  uint64_t LogBytesReserved(uint32_t segment) const;
+
   // mapped_segments.cc
   Result<Segment*> GetSegment(SegmentNumber number) {
     Segment* segment = table_.Get(number);
@@ -228,8 +234,9 @@ class Store final : private IdMatcher {
   // space.cc
   /// How a writer fills the embeddings it claims slots for.
   enum class Filling { kByMapping, kByFile };
-  Result<ClaimedSlots> Claim(uint32_t count, Filling filling, uint64_t timeout_us);
-  Status Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us);
+  Result<ClaimedSlots> Claim(uint32_t count, uint64_t log_bytes_min, Filling filling, uint64_t timeout_us);
+  Status Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us,
+                ClaimedSlots* claimed = nullptr);
   Result<uint32_t> CreateNextSegment(uint32_t slots_min, uint64_t log_bytes_min);
   Status BackSlotsUpTo(Segment& segment, uint32_t slots, bool ahead);
   Status BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead);
@@ -324,6 +331,7 @@ class Store final : private IdMatcher {
   std::optional<SharedLock> growth_lock_;
   std::optional<SharedLock> space_lock_;
   std::optional<SharedLock> flush_lock_;
+  std::optional<SharedLock> turn_lock_;
 
   uint32_t dimensions_ = 0;
   format::Metric metric_{};
