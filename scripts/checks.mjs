@@ -100,6 +100,11 @@ export async function prebuilds() {
   return one
 }
 
+/** Power cuts on recorded disks, and every system call failing once. */
+export function powerTests() {
+  return makeAndRun('the power tests', [], ['power'], 'power-test')
+}
+
 /** The tests of vitest. Arguments go to it as they are. */
 export async function vitest({ extra = [], env = {}, allowNone = true } = {}) {
   if (listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts')).length === 0 && allowNone) {

@@ -39,7 +39,8 @@ function coreLayerOf(path) {
 
 function checkInclude(file, header) {
   const [, part, layer] = file.split('/') // native/<part>/<layer>/...
-  const isTest = part === 'kill' || /_(?:test|fuzz)\.cc$/.test(file) // native/kill is tests, with helpers in files of their own
+  const testParts = ['kill', 'power'] // tests with helpers in files of their own
+  const isTest = testParts.includes(part) || /_(?:test|fuzz)\.cc$/.test(file)
   const target = coreLayerOf(header)
   if (target !== undefined && !coreLayers.includes(target)) return `no such layer: ${target}`
   if (part === 'core' && target !== undefined && coreLayers.indexOf(target) > coreLayers.indexOf(layer)) {

@@ -2,7 +2,7 @@
 // concurrent ones twenty times in a row. Without --part everything.
 
 import { join, relative } from 'node:path'
-import { killTests, nativeTests, runChecks, vitest } from './checks.mjs'
+import { killTests, nativeTests, powerTests, runChecks, vitest } from './checks.mjs'
 import { listFiles, root, runAsProgram, ScriptError } from './run.mjs'
 import { setup } from './setup.mjs'
 
@@ -29,6 +29,7 @@ async function main() {
   const others = dealt(files.filter((file) => !isConcurrent(file)))
   const limits = [`--testTimeout=${testTimeout}`]
   const checks = part === 1 ? [['native tests', nativeTests]] : []
+  if (part === Math.min(2, parts)) checks.push(['power tests', powerTests])
   if (part === parts) checks.push(['kill tests', killTests])
   if (others.length > 0) checks.push(['vitest', () => vitest({ extra: [...others, ...limits] })])
   for (let round = 1; round <= roundsOfConcurrent && concurrent.length > 0; round++) {

@@ -9,6 +9,7 @@ import {
   layers,
   nativeTests,
   prebuilds,
+  powerTests,
   runChecks,
   typesOfTests,
   vitest,
@@ -26,6 +27,7 @@ async function main() {
     ['types of the tests', typesOfTests],
     ['native tests', nativeTests],
     ['kill tests', killTests],
+    ['power tests', powerTests],
     ['prebuilt binaries', prebuilds],
     ['vitest', () => vitest({ extra })],
   ])

@@ -103,7 +103,7 @@ Result<std::shared_ptr<Store>> Store::Open(const std::string& path, const OpenOp
   }
   if (first_opener) store->RemoveUnlisted();
   // Also for who only reads: an idle process must let go of segments that others replaced.
-  store->helper_ = std::thread([raw = store.get()] { raw->RunHelper(); });
+  if (options.with_helper) store->helper_ = std::thread([raw = store.get()] { raw->RunHelper(); });
   store->open_ms_ = static_cast<double>(io::NowMonotonicMicroseconds() - begin) / 1000.0;
   return store;
 }
@@ -277,7 +277,12 @@ Status Store::OpenCache(bool first_opener, bool created) {
       if (clean) return Status::Ok();
       // A creation that died between the list and its publication left the list ahead.
       StoreRelease(boot_->list_generation, List()->list_generation);
-      if (Repair().ok()) return Status::Ok();
+      if (Repair().ok()) {
+        // Removed by a session that did not end; whether that ever reached the disk nobody here can tell. The close of
+        // this session is to be a clean one, written to or not: it makes durable what the other left behind.
+        StoreRelease(session_->marker_removed, format::kMarkerUnsynced);
+        return Status::Ok();
+      }
     }
   }
   return Rebuild(*boot, created, poisoned);
@@ -353,10 +358,14 @@ bool Store::WordsAreSane() {
 
 /// Removes the clean marker before the first write of a session (R6): what follows is not covered by it.
 Status Store::SessionWritable(uint64_t timeout_us) {
-  if (LoadAcquire(session_->marker_removed) != 0) return Status::Ok();
+  const auto is_removed = [this] {
+    const uint32_t marker = LoadAcquire(session_->marker_removed);
+    return marker == format::kMarkerSynced || (marker == format::kMarkerUnsynced && !Syncs());
+  };
+  if (is_removed()) return Status::Ok();
   THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
   Status status = Status::Ok();
-  if (LoadAcquire(session_->marker_removed) == 0) {
+  if (!is_removed()) {
     std::memset(cache_map_.data() + format::kCleanOffset, 0, sizeof(format::CleanMarker));
     const bool syncs = Syncs();
     if (syncs) status = cache_file_.SyncData();

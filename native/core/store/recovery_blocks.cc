@@ -68,17 +68,19 @@ Result<bool> Store::Rebuilder::RestoreBlock(Segment& segment, const format::Reco
   return true;
 }
 
-/// Statistics have no CRC. Zeros are what a page that was never written has, and no put without statistics of its own
-/// gives them.
+/// Statistics have no CRC, and the three words may be of different moments. The image's are of one: they hold unless a
+/// touch came later. Without an image, zeros are what a page that was never written has.
 void Store::Rebuilder::RestoreStatistics(Segment& segment, const format::RecordView& record,
                                          const format::ImageView* image) {
   format::Statistics& statistics = segment.statistics(record.slot());
-  const bool empty = statistics.activation == 0 && statistics.last_access == 0 && statistics.recall_count == 0;
-  if (image != nullptr && (empty || statistics.last_access < image->header.last_access)) {
-    statistics = {image->header.activation, image->header.last_access, image->header.recall_count};
-  } else if (image == nullptr && empty) {
-    statistics = {1, record.header.created_at, 0};
+  if (image == nullptr) {
+    const bool empty = statistics.activation == 0 && statistics.last_access == 0 && statistics.recall_count == 0;
+    if (empty) statistics = {1, record.header.created_at, 0};
+    return;
   }
+  const format::ImageHeader& header = image->header;
+  const bool touched = statistics.last_access > header.last_access && statistics.recall_count > header.recall_count;
+  if (!touched) statistics = {header.activation, header.last_access, header.recall_count};
 }
 
 }  // namespace thermocline::store

@@ -70,6 +70,8 @@ Status Segment::CreateFiles(const io::File& directory, const format::StoreId& st
   if (sync) {
     THERMOCLINE_RETURN_IF_ERROR(blocks->Sync());
     THERMOCLINE_RETURN_IF_ERROR(log->Sync());
+    // The names too: the list that will name them may reach the disk before any other change of the directory.
+    THERMOCLINE_RETURN_IF_ERROR(directory.Sync());
   }
   return Status::Ok();
 }

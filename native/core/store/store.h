@@ -56,6 +56,7 @@ struct OpenOptions {
   uint64_t expected_records = 0;
   uint64_t lock_timeout_us = 5000000;
   bool allow_network_file_system = false;
+  bool with_helper = true;  // false, for tests that must run the same twice: nobody makes space ahead but the caller
 };
 
 /// Where a memory's newest visible record is.

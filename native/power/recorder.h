@@ -1,0 +1,126 @@
+// What a disk may hold when the power goes: every version of every page of a directory's files, and what was synced.
+//
+// The model is the kernel's promise and no more. Of a file, the pages as they were when the last sync of it began are
+// on the disk, unless they were written since: then any version from there on may be, page by page (or sector by
+// sector, where the power went while a page was written), and any length the file had. Names are made, replaced and
+// removed on the disk when the directory is synced; until then each of those may have happened or not, in any choice.
+// A sync of a file says nothing of its name. A rename is one step.
+//
+// Pages are looked at whenever the core makes a system call that matters here, and at each Look: what was stored
+// through a mapping in between two looks appears as one step, which sectors and the choice per page take apart again.
+// `lock` is not recorded: the first opener zeroes it, so it may hold anything.
+//
+// Thread rule: one recorder at a time; its calls from any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "power/system_calls.h"
+#include "test/harness.h"
+
+namespace thermocline::power {
+
+inline constexpr uint64_t kPageBytes = 4096;
+inline constexpr uint64_t kSectorBytes = 512;
+
+/// Counts what happened, from 1.
+using Moment = uint64_t;
+
+/// Files of a directory by name: what is found when the power is back.
+using DiskImage = std::map<std::string, std::string>;
+
+struct RecorderOptions {
+  bool files_synced = true;        // false: fdatasync and fsync do nothing, as on a disk that lies
+  bool directories_synced = true;  // false: neither does fsync of the directory
+};
+
+class Recorder final : public CallWatcher {
+ public:
+  /// What is in the directory now is on the disk. Watches from now on.
+  explicit Recorder(std::string directory, RecorderOptions options = {});
+  ~Recorder() override;
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  /// Nothing more is seen; what was recorded stays.
+  void Stop();
+  /// Stores made by now are seen. Returns the moment, which the power may go at.
+  Moment Look();
+  Moment now();
+  /// Syncs of files and directories so far.
+  uint64_t syncs();
+
+  /// One disk as the power's going at `cut` may leave it.
+  DiskImage ImageAt(Moment cut, Random& random);
+  /// The one disk that a test asks for: bytes of the files that `is_lost` names are as last synced, all others as at
+  /// `cut`; so are the names, unless `names_lost`.
+  DiskImage ImageAt(Moment cut, const std::function<bool(const std::string& name)>& is_lost, bool names_lost = false);
+
+  Answer Before(const CallInfo& call) override;
+  void After(const CallInfo& call, int result) override;
+
+ private:
+  using Page = std::array<char, kPageBytes>;
+  struct PageVersion {
+    Moment when;
+    std::shared_ptr<const Page> bytes;  // nullptr: zeros
+  };
+  struct SizeVersion {
+    Moment when;
+    uint64_t bytes;
+  };
+  struct Sync {
+    Moment from, to;
+  };
+  struct File {
+    int descriptor = -1;
+    uint64_t inode = 0;
+    std::string last;  // what the latest versions say
+    std::vector<std::vector<PageVersion>> pages;
+    std::vector<SizeVersion> sizes;
+    std::vector<Sync> syncs;
+  };
+  struct NameChange {
+    Moment when;
+    std::string name;
+    int file;               // index, -1: removed
+    std::string also_gone;  // of a rename: the name it had
+  };
+  /// Which of the versions low..high of a page or a length is on the disk.
+  using PickVersion = std::function<int(int low, int high)>;
+  using PickChange = std::function<bool()>;
+
+  int AddFile(const std::string& name);
+  void LookAt(File& file, bool is_old);
+  Moment LookAtAll();
+  int FileOf(int descriptor) const;
+  bool IsOurDirectory(int descriptor) const;
+  void Finish(const CallInfo& call, Moment from);
+  std::map<std::string, int> NamesAt(Moment cut, const PickChange& has_happened) const;
+  std::string BytesAt(const File& file, Moment cut, const PickVersion& pick, uint64_t step) const;
+
+  const std::string directory_;
+  const RecorderOptions options_;
+  uint64_t device_ = 0;
+  uint64_t inode_ = 0;
+  std::mutex mutex_;
+  Moment now_ = 0;
+  std::vector<File> files_;
+  std::vector<NameChange> changes_;
+  std::vector<Sync> directory_syncs_;
+  std::map<std::string, int> names_;
+  std::map<std::string, int> first_names_;
+  uint64_t syncs_ = 0;
+};
+
+/// Makes the directory hold these files and nothing else.
+void WriteImage(const std::string& directory, const DiskImage& image);
+
+}  // namespace thermocline::power
