@@ -231,14 +231,14 @@ std::string Recorder::BytesAt(const File& file, Moment cut, const PickVersion& p
     synced = std::max(synced, sync.from);
   }
   // Of a file that was never synced nothing need be there: no version, no byte.
-  const int size_at = pick(ever_synced ? LastAt(file.sizes, synced) : -1, LastAt(file.sizes, cut));
+  const int size_at = pick(kLength, ever_synced ? LastAt(file.sizes, synced) : -1, LastAt(file.sizes, cut));
   std::string bytes(size_at < 0 ? 0 : file.sizes[static_cast<size_t>(size_at)].bytes, '\0');
   for (size_t i = 0; i < file.pages.size() && i * kPageBytes < bytes.size(); ++i) {
     const std::vector<PageVersion>& versions = file.pages[i];
     const int low = ever_synced ? LastAt(versions, synced) : -1;
     const int high = LastAt(versions, cut);
     for (uint64_t from = 0; from < kPageBytes; from += low < high ? step : kPageBytes) {
-      const int version = low < high ? pick(low, high) : high;
+      const int version = low < high ? pick(i, low, high) : high;
       const uint64_t at = i * kPageBytes + from;
       if (version < 0 || at >= bytes.size()) continue;
       const uint64_t size = low < high ? step : kPageBytes;
@@ -264,7 +264,7 @@ DiskImage Recorder::ImageAt(Moment cut, Random& random) {
   for (const auto& [name, index] : NamesAt(cut, has_happened)) {
     // A share for each file: one may have been written out whole and another not at all.
     const auto old_share = static_cast<uint64_t>(1000 * kOldShares[random.Below(std::size(kOldShares))]);
-    const auto pick = [&](int low, int high) {
+    const auto pick = [&](uint64_t, int low, int high) {
       if (low >= high) return high;
       if (random.Below(1000) < old_share) return low;
       if (random.Below(2) == 0) return high;
@@ -275,15 +275,25 @@ DiskImage Recorder::ImageAt(Moment cut, Random& random) {
   return image;
 }
 
-DiskImage Recorder::ImageAt(Moment cut, const std::function<bool(const std::string& name)>& is_lost, bool names_lost) {
+DiskImage Recorder::ImageAt(Moment cut, const IsLost& is_lost, bool names_lost) {
   const std::lock_guard<std::mutex> lock(mutex_);
   DiskImage image;
   for (const auto& [name, index] : NamesAt(cut, [&] { return !names_lost; })) {
-    const bool lost = is_lost(name);
-    image[name] = BytesAt(
-        files_[static_cast<size_t>(index)], cut, [&](int low, int high) { return lost ? low : high; }, kPageBytes);
+    const auto pick = [&, &file_name = name](uint64_t page, int low, int high) {
+      return is_lost(file_name, page) ? low : high;
+    };
+    image[name] = BytesAt(files_[static_cast<size_t>(index)], cut, pick, kPageBytes);
   }
   return image;
+}
+
+void Recorder::WriteBack(const std::string& name) {
+  const Unwatched guard;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const Moment from = LookAtAll();
+  if (const auto found = names_.find(name); found != names_.end()) {
+    files_[static_cast<size_t>(found->second)].syncs.push_back({from, ++now_});
+  }
 }
 
 void WriteImage(const std::string& directory, const DiskImage& image) {

@@ -59,9 +59,12 @@ class Recorder final : public CallWatcher {
 
   /// One disk as the power's going at `cut` may leave it.
   DiskImage ImageAt(Moment cut, Random& random);
-  /// The one disk that a test asks for: bytes of the files that `is_lost` names are as last synced, all others as at
-  /// `cut`; so are the names, unless `names_lost`.
-  DiskImage ImageAt(Moment cut, const std::function<bool(const std::string& name)>& is_lost, bool names_lost = false);
+  /// Whether a page is as it was when it was last on the disk for certain; else it is as at the cut.
+  using IsLost = std::function<bool(const std::string& name, uint64_t page)>;
+  /// The one disk that a test asks for. `names_lost`: so are the names.
+  DiskImage ImageAt(Moment cut, const IsLost& is_lost, bool names_lost = false);
+  /// The kernel writes a file out by itself, as it may at any time.
+  void WriteBack(const std::string& name);
 
   Answer Before(const CallInfo& call) override;
   void After(const CallInfo& call, int result) override;
@@ -93,8 +96,9 @@ class Recorder final : public CallWatcher {
     int file;               // index, -1: removed
     std::string also_gone;  // of a rename: the name it had
   };
-  /// Which of the versions low..high of a page or a length is on the disk.
-  using PickVersion = std::function<int(int low, int high)>;
+  /// Which of the versions low..high of a page, or of the length (kLength), is on the disk.
+  using PickVersion = std::function<int(uint64_t page, int low, int high)>;
+  static constexpr uint64_t kLength = UINT64_MAX;
   using PickChange = std::function<bool()>;
 
   int AddFile(const std::string& name);
