@@ -10,6 +10,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/io/file.h"
+#include "power/fast_directory.h"
 #include "power/recorder.h"
 #include "power/workload.h"
 
@@ -21,30 +22,6 @@ using test::TestRounds;
 constexpr uint64_t kStepsMax = 60;
 constexpr uint64_t kImagesPerHistory = 20;
 constexpr uint64_t kCutsInARowMax = 3;
-
-/// Memory instead of a disk, where there is some: the recorder is the disk.
-class FastDirectory {
- public:
-  FastDirectory() {
-    static uint64_t made = 0;
-    std::error_code error;
-    const std::filesystem::path memory = "/dev/shm";
-    const std::filesystem::path parent =
-        std::filesystem::is_directory(memory, error) ? memory : std::filesystem::path(slow_.path());
-    path_ = parent /
-            ("thermocline-power-" + std::filesystem::path(slow_.path()).filename().string() + std::to_string(made++));
-    std::filesystem::create_directory(path_, error);
-  }
-  ~FastDirectory() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  std::string Join(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  TempDirectory slow_;
-  std::filesystem::path path_;
-};
 
 /// A clean marker names the inodes of its files; these are others, which stand for the same.
 void RebindCleanMarker(const std::string& directory_path) {
