@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -158,8 +159,12 @@ Answer Recorder::Before(const CallInfo& call) {
     case Call::kSyncDirectory: {
       const std::lock_guard<std::mutex> lock(mutex_);
       const Moment from = LookAtAll();
-      ++syncs_;
       ++now_;
+      if (++syncs_ == options_.failing_sync) {
+        if (const int file = FileOf(call.descriptor); file >= 0) files_[static_cast<size_t>(file)].failed = true;
+        answer.error_number = EIO;
+        return answer;
+      }
       Finish(call, from);
       answer.skip = true;  // this disk is the recorder
       return answer;
@@ -185,7 +190,8 @@ void Recorder::Finish(const CallInfo& call, Moment from) {
     return;
   }
   const int file = FileOf(call.descriptor);
-  if (options_.files_synced && file >= 0) files_[static_cast<size_t>(file)].syncs.push_back({from, now_});
+  if (!options_.files_synced || file < 0 || files_[static_cast<size_t>(file)].failed) return;
+  files_[static_cast<size_t>(file)].syncs.push_back({from, now_});
 }
 
 void Recorder::After(const CallInfo& call, int) {

@@ -39,6 +39,8 @@ using DiskImage = std::map<std::string, std::string>;
 struct RecorderOptions {
   bool files_synced = true;        // false: fdatasync and fsync do nothing, as on a disk that lies
   bool directories_synced = true;  // false: neither does fsync of the directory
+  // This sync, from 1, fails with EIO and what it was to write is gone; all later ones say that all is well (R8).
+  uint64_t failing_sync = 0;
 };
 
 class Recorder final : public CallWatcher {
@@ -89,6 +91,7 @@ class Recorder final : public CallWatcher {
     std::vector<std::vector<PageVersion>> pages;
     std::vector<SizeVersion> sizes;
     std::vector<Sync> syncs;
+    bool failed = false;  // a sync of it did: what later ones say of it means nothing
   };
   struct NameChange {
     Moment when;

@@ -76,6 +76,7 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
   if (batch.size() > kWriteOperationsMax) {
     return Status::Error(ErrorCode::kTooLarge).set_value(kWriteOperationsMax);
   }
+  THERMOCLINE_RETURN_IF_ERROR(CheckPoison());  // before anything is made room for; again under the lock
   THERMOCLINE_RETURN_IF_ERROR(SessionWritable(timeout_us));
   for (const Operation& operation : batch.operations()) {
     THERMOCLINE_RETURN_IF_ERROR(CheckOperation(operation));
