@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/base/utf.h"
 
@@ -185,7 +186,15 @@ bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
     Throw(env_, Status::Error(ErrorCode::kArgumentRange));
     return false;
   }
-  std::memcpy(slab + static_cast<size_t>(offset), memory.segment->embedding(slot), dimensions * sizeof(float));
+  float* const copy = slab + static_cast<size_t>(offset);
+  std::memcpy(copy, memory.segment->embedding(slot), dimensions * sizeof(float));
+  // The copy, not the block: what is handed out is what was checked.
+  if (Crc32c(format::BlockSeed(store().salt(), memory.segment->number(), slot), copy, dimensions * sizeof(float)) !=
+      header.embedding_crc) {
+    Throw(env_,
+          Status::Corrupt(FileRole::kBlocks, Raw(memory.segment->number()), memory.segment->BlocksBytesFor(Raw(slot))));
+    return false;
+  }
   return true;
 }
 

@@ -410,7 +410,8 @@ class StoreReader {
     let at = 0
     for (let index = 0; frame.kind === kRecords && index < frame.recordCount; index += 1) {
       const logOffset = frame.offset + frameHeaderBytes + at
-      const record = decodeRecord(body.subarray(at, frame.recordBytes), logOffset)
+      const seed = seedOf(0, this.#meta.salt, positionOf(frame.segment, logOffset))
+      const record = decodeRecord(body.subarray(at, frame.recordBytes), logOffset, seed)
       if (typeof record === 'string') {
         this.#problem(`${frame.segment}.log`, logOffset, `record: ${record}`)
         return records
@@ -545,7 +546,7 @@ function bodyOf(frame: Frame): Buffer {
 }
 
 /** The record at the front of `bytes`, or what is wrong with it. */
-function decodeRecord(bytes: Buffer, logOffset: number): DecodedRecord | string {
+function decodeRecord(bytes: Buffer, logOffset: number, seed: number): DecodedRecord | string {
   if (bytes.length < recordHeaderBytes) return 'no room for its header'
   const length = bytes.readUInt32LE(0)
   const kind = recordKinds[bytes.readUInt8(4)] || undefined
@@ -567,6 +568,9 @@ function decodeRecord(bytes: Buffer, logOffset: number): DecodedRecord | string 
   if ((flags & hasContent) === 0 && contentBytes !== 0) return 'content without its flag'
   if (!tlvHolds(bytes.subarray(align8(partsEnd), length))) return 'extensions'
   if (bytes.subarray(partsEnd, align8(partsEnd)).some((byte) => byte !== 0)) return 'padding'
+  const withoutCrc = Buffer.from(bytes.subarray(0, length))
+  withoutCrc.writeUInt32LE(0, 60)
+  if (bytes.readUInt32LE(60) !== crc32c(seed, withoutCrc)) return 'checksum'
 
   const contentBegin = recordHeaderBytes + idBytes
   const content = bytes.subarray(contentBegin, contentBegin + contentBytes)

@@ -79,10 +79,18 @@ export class SegmentBuilder {
     records: BuiltRecord[],
     more: { images?: BuiltImage[]; memories?: number } = {},
   ): BuiltFrame {
-    const recordBytes = Buffer.concat(records.map((record, index) => this.#record(record, first + index)))
+    const sealed: Buffer[] = []
+    let at = this.log.length + 128
+    for (const [index, record] of records.entries()) {
+      const bytes = this.#record(record, first + index)
+      bytes.writeUInt32LE(crc32c(this.#frameSeed(at), bytes), 60)
+      sealed.push(bytes)
+      at += bytes.length
+    }
+    const recordBytes = Buffer.concat(sealed)
     const images = more.images ?? []
     const body = Buffer.concat([recordBytes, ...images.map((image) => this.#image(image))])
-    const position = (BigInt(this.number) << 32n) | BigInt(this.log.length / 8)
+    const position = this.#positionOf(this.log.length)
     const kind = records.length > 0 ? frameKinds.records : images.length > 0 ? frameKinds.image : frameKinds.epoch
     const header = Buffer.alloc(128)
     header.write('TFRM')
@@ -96,11 +104,19 @@ export class SegmentBuilder {
     header.writeBigUInt64LE(BigInt(more.memories ?? 0), 80)
     header.writeBigUInt64LE(previous?.position ?? 0n, 88)
     header.writeUInt32LE(previous?.headerCrc ?? 0, 96)
-    const seed = crc32c(crc32c(0, salt), word(position))
+    const seed = this.#frameSeed(this.log.length)
     header.writeUInt32LE(crc32c(seed, body), 8)
     header.writeUInt32LE(crc32c(seed, header.subarray(8)), 4)
     this.log = Buffer.concat([this.log, header, body])
     return { position, headerCrc: header.readUInt32LE(4) }
+  }
+
+  #positionOf(offset: number): bigint {
+    return (BigInt(this.number) << 32n) | BigInt(offset / 8)
+  }
+
+  #frameSeed(offset: number): number {
+    return crc32c(crc32c(0, salt), word(this.#positionOf(offset)))
   }
 
   #embeddingCrc(segment: number, slot: number, embedding: Buffer): number {

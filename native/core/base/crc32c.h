@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace thermocline {
 
@@ -10,5 +11,9 @@ namespace thermocline {
 uint32_t Crc32c(uint32_t crc, const void* data, size_t size);
 /// The slow twin that tests compare with: one table, one byte at a time.
 uint32_t Crc32cScalar(uint32_t crc, const void* data, size_t size);
+
+using Crc32cFunction = uint32_t (*)(uint32_t, const void*, size_t);
+/// Every way that this processor has, slowest first; the last one is Crc32c. For tests.
+std::vector<Crc32cFunction> Crc32cVariants();
 
 }  // namespace thermocline

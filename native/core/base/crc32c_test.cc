@@ -10,16 +10,18 @@ using thermocline::Crc32cScalar;
 
 TEST(Crc32c, MatchesTheCheckValueOfTheCatalogue) { EXPECT_EQ(Crc32c(0, "123456789", 9), 0xE3069283u); }
 
-TEST(Crc32c, HardwareEqualsScalarOverLengthsAndAlignments) {
+TEST(Crc32c, EveryVariantEqualsScalarOverLengthsAndAlignments) {
   std::vector<unsigned char> bytes(4096 + 16);
   uint32_t state = 7;
   for (auto& byte : bytes) {
     state = state * 1664525u + 1013904223u;
     byte = static_cast<unsigned char>(state >> 24);
   }
-  for (size_t alignment = 0; alignment < 9; ++alignment) {
-    for (size_t size = 0; size < 2000; size = size < 70 ? size + 1 : size + 37) {
-      EXPECT_EQ(Crc32c(123, bytes.data() + alignment, size), Crc32cScalar(123, bytes.data() + alignment, size));
+  for (const thermocline::Crc32cFunction variant : thermocline::Crc32cVariants()) {
+    for (size_t alignment = 0; alignment < 9; ++alignment) {
+      for (size_t size = 0; size < 4000; size = size < 400 ? size + 1 : size + 37) {
+        EXPECT_EQ(variant(123, bytes.data() + alignment, size), Crc32cScalar(123, bytes.data() + alignment, size));
+      }
     }
   }
 }

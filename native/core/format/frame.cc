@@ -15,6 +15,12 @@ uint32_t HeaderCrc(const FrameHeader& header, uint32_t seed) {
   return Crc32c(seed, reinterpret_cast<const char*>(&header) + kHeaderCrcFrom, sizeof header - kHeaderCrcFrom);
 }
 
+/// `rest`: what follows the header, up to the record's length.
+uint32_t RecordCrc(RecordHeader header, const char* rest, uint32_t seed) {
+  header.crc = 0;
+  return Crc32c(Crc32c(seed, &header, sizeof header), rest, header.length - sizeof header);
+}
+
 }  // namespace
 
 uint32_t FrameSeed(const Salt& salt, Position position) {
@@ -84,11 +90,13 @@ std::optional<RecordView> DecodeRecord(std::span<const char> bytes) {
   view.content = {at, header.content_bytes};
   at += header.content_bytes;
   view.metadata = {at, header.metadata_bytes};
+  view.tlv = {bytes.data() + RoundUp(used, 8), header.tlv_bytes};
   return view;
 }
 
 uint64_t RecordBytes(const RecordParts& parts) {
-  return RoundUp(sizeof(RecordHeader) + parts.id.size() + parts.content.size() + parts.metadata.size(), 8);
+  return RoundUp(sizeof(RecordHeader) + parts.id.size() + parts.content.size() + parts.metadata.size(), 8) +
+         parts.tlv.size();
 }
 
 void EncodeRecord(const RecordParts& parts, char* out) {
@@ -105,7 +113,9 @@ void EncodeRecord(const RecordParts& parts, char* out) {
   header.confidence = parts.confidence;
   header.content_bytes = static_cast<uint32_t>(parts.content.size());
   header.metadata_bytes = static_cast<uint32_t>(parts.metadata.size());
-  std::memset(out + length - 8, 0, 8);  // padding first: the parts overwrite what is not padding
+  header.tlv_bytes = static_cast<uint32_t>(parts.tlv.size());
+  char* const extensions = out + length - parts.tlv.size();
+  std::memset(extensions - 8, 0, 8);  // padding first: the parts overwrite what is not padding
   std::memcpy(out, &header, sizeof header);
   char* at = out + sizeof header;
   std::memcpy(at, parts.id.data(), parts.id.size());
@@ -113,6 +123,18 @@ void EncodeRecord(const RecordParts& parts, char* out) {
   if (!parts.content.empty()) std::memcpy(at, parts.content.data(), parts.content.size());
   at += parts.content.size();
   if (!parts.metadata.empty()) std::memcpy(at, parts.metadata.data(), parts.metadata.size());
+  if (!parts.tlv.empty()) std::memcpy(extensions, parts.tlv.data(), parts.tlv.size());
+}
+
+void SealRecord(char* record, uint32_t seed) {
+  RecordHeader header;
+  std::memcpy(&header, record, sizeof header);
+  header.crc = RecordCrc(header, record + sizeof header, seed);
+  std::memcpy(record, &header, sizeof header);
+}
+
+bool CheckRecord(const RecordView& record, uint32_t seed) {
+  return record.header.crc == RecordCrc(record.header, record.id.data(), seed);  // the id follows the header
 }
 
 bool IsAscii(std::string_view text) {

@@ -15,7 +15,7 @@
 
 namespace thermocline::format {
 
-/// Seed of a frame's CRCs: bytes that were moved to another place do not pass.
+/// Seed of a frame's CRCs, and of a record's: bytes that were moved to another place do not pass.
 uint32_t FrameSeed(const Salt& salt, Position position);
 /// Seed of an embedding's CRC.
 uint32_t BlockSeed(const Salt& salt, SegmentNumber segment, Slot slot);
@@ -35,6 +35,7 @@ struct RecordView {
   std::string_view id;
   std::string_view content;   // meaningful with kHasContent
   std::string_view metadata;  // JSON text, empty: {}
+  std::string_view tlv;       // extensions, of later versions
 
   RecordKind kind() const { return static_cast<RecordKind>(header.kind); }
   bool has(uint8_t flag) const { return (header.flags & flag) != 0; }
@@ -44,7 +45,7 @@ struct RecordView {
 /// The record at the front of `bytes`, all its parts within it; nullopt when anything is out of bounds or unknown.
 std::optional<RecordView> DecodeRecord(std::span<const char> bytes);
 
-/// What a record to be written holds; sequence, previous, slot and CRC are patched in later.
+/// What a record to be written holds; sequence, previous, slot and the CRCs are patched in later.
 struct RecordParts {
   RecordKind kind = RecordKind::kPut;
   std::string_view id;
@@ -54,14 +55,19 @@ struct RecordParts {
   bool content_ascii = false;
   bool metadata_ascii = false;
   std::string_view metadata;
+  std::string_view tlv;  // a multiple of 8 bytes
   double created_at = 0;
   double confidence = 1;
 };
 
 /// Bytes of the record, a multiple of 8.
 uint64_t RecordBytes(const RecordParts& parts);
-/// Writes RecordBytes(parts) bytes at `out`, padding zeroed; sequence, previous, slot (none) and CRC are zero.
+/// Writes RecordBytes(parts) bytes at `out`, padding zeroed; sequence, previous, slot (none) and the CRCs are zero.
 void EncodeRecord(const RecordParts& parts, char* out);
+/// Sets the CRC of a record of which everything else is written. `seed`: FrameSeed of the record's own position.
+void SealRecord(char* record, uint32_t seed);
+/// Whether a decoded record is what was sealed at this place. Reads all of it.
+bool CheckRecord(const RecordView& record, uint32_t seed);
 
 bool IsAscii(std::string_view text);
 

@@ -212,6 +212,38 @@ TEST(Record, ComesBackAsItWasEncoded) {
   }
 }
 
+TEST(Record, ItsChecksumSeesEveryFlippedBitAndEveryMove) {
+  const uint32_t seed = FrameSeed(kSalt, At(1, 4224));
+  std::string bytes = Record(ExampleParts(), 3);
+  SealRecord(bytes.data(), seed);
+  const auto holds = [](const std::string& record, uint32_t with) {
+    const ExactCopy copy(record);
+    const auto view = DecodeRecord(copy.span());
+    return view.has_value() && CheckRecord(*view, with);
+  };
+  EXPECT_TRUE(holds(bytes, seed));
+  for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    std::string flipped = bytes;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    EXPECT_FALSE(holds(flipped, seed));
+  }
+  for (uint64_t offset = 4096; offset < 100000; offset += 8) {
+    EXPECT_EQ(holds(bytes, FrameSeed(kSalt, At(1, offset))), offset == 4224);
+  }
+}
+
+TEST(Record, CarriesExtensionsBehindItsPadding) {
+  RecordParts parts = ExampleParts();
+  const std::string tlv = TlvEntry(0, 8);
+  parts.tlv = tlv;
+  const ExactCopy copy(Record(parts, 3));
+  const auto view = DecodeRecord(copy.span());
+  ASSERT_TRUE(view.has_value());
+  EXPECT_TRUE(view->tlv == parts.tlv);
+  EXPECT_TRUE(view->metadata == parts.metadata);
+  EXPECT_TRUE(Record(parts, 3) == RecordWithTlv(tlv));
+}
+
 TEST(Record, PadsWithZeros) {
   for (size_t size = 0; size < 16; ++size) {
     RecordParts parts;

@@ -161,7 +161,7 @@ struct RecordHeader {
   uint32_t content_bytes;
   uint32_t metadata_bytes;  // JSON text; 0: {}
   uint32_t tlv_bytes;
-  uint32_t reserved_word;
+  uint32_t crc;  // of the whole record with this field as 0, seeded with salt, segment, offset
 };
 static_assert(sizeof(RecordHeader) == 64);
 inline constexpr uint32_t kNoSlot = 0xFFFFFFFFu;

@@ -22,8 +22,6 @@ class MemoryCursor {
   Result<std::optional<store::MemoryRef>> Next();
 
  private:
-  bool IsHeld(const store::MemoryRef& memory) const;
-
   store::LogCursor cursor_;
   std::shared_ptr<const filter::Filter> filter_;
 };

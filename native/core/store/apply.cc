@@ -70,6 +70,7 @@ void Store::WriteFrame(Batch& batch, Plan& plan) {
       header.embedding_crc = operation.embedding_crc;
     }
     std::memcpy(at, &header, sizeof header);
+    format::SealRecord(at, format::FrameSeed(salt_, operation.position));
     at += header.length;
   }
   for (const Operation& operation : batch.operations()) {
@@ -140,6 +141,7 @@ Status Store::ApplyFrame(Segment& segment, Position position, const format::Fram
     if (!previous.none()) {
       Result<MemoryRef> replaced = ReadAt(previous);
       if (!replaced.ok()) return replaced.status();
+      THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*replaced));
       if (replaced->record.kind() != format::RecordKind::kDelete && HasBlock(*replaced)) {
         StoreRelease(replaced->segment->died(replaced->record.slot()), record->header.sequence);
       }
@@ -179,7 +181,7 @@ Status Store::RepairUpTo(Position at, uint64_t end) {
   if (!found.ok()) return found.status();
   Segment& segment = **found;
   for (uint64_t offset = at.offset(); offset < end;) {
-    const auto header = ReadFrame(segment, salt_, offset, false);
+    const auto header = ReadFrame(segment, salt_, offset, true);
     if (!header) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
     const Position position(segment.number(), offset);
     THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));

@@ -136,6 +136,7 @@ void Batch::Put(const PutInput& input, bool copy, int64_t if_sequence) {
   if (copy) {
     operation.put.content = arena_.Copy(input.content);
     operation.put.metadata = arena_.Copy(input.metadata);
+    operation.put.tlv = arena_.Copy(input.tlv);
     if (!input.embedding.empty()) {
       auto* place = reinterpret_cast<float*>(arena_.Allocate(input.embedding.size_bytes()));
       std::memcpy(place, input.embedding.data(), input.embedding.size_bytes());

@@ -51,6 +51,7 @@ struct PutInput {
   bool has_content = false;
   std::string_view content;
   std::string_view metadata;   // JSON text, empty: {}
+  std::string_view tlv;        // extensions that a copy carries on
   bool content_ascii = false;  // found by Batch::Put
   bool metadata_ascii = false;
   double confidence = 1;

@@ -298,9 +298,12 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     operation.previous_segment = current.segment;
     operation.dead_bytes = current.record.header.length;
     if (present) present_sequence = current.record.header.sequence;
-    if (present && !HasBlock(current)) {
+    // A damaged record must not take another memory's block with it, decide a condition, or be carried on.
+    if (present && !OwnsBlock(current)) {
       return Status::Corrupt(FileRole::kLog, Raw(current.segment->number()), current.log_offset);
     }
+    const bool is_read = operation.kind != format::RecordKind::kPut || operation.if_sequence != kAnySequence;
+    if (is_read || !present) THERMOCLINE_RETURN_IF_ERROR(CheckRecord(current));
   }
   if (operation.if_sequence != kAnySequence && static_cast<uint64_t>(operation.if_sequence) != present_sequence) {
     return Status::Error(ErrorCode::kConflict).set_value(static_cast<int64_t>(present_sequence));
@@ -319,6 +322,7 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     parts.metadata = put.metadata;
     parts.content_ascii = put.content_ascii;
     parts.metadata_ascii = put.metadata_ascii;
+    parts.tlv = put.tlv;
     parts.created_at = put.created_at;
     parts.confidence = put.confidence;
   } else if (operation.kind == format::RecordKind::kUpdate) {

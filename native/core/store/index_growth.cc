@@ -94,7 +94,7 @@ Result<size_t> Store::CatchUpIndex(const IndexTable& to, Position* caught_up, ui
   }
   for (size_t i = frames.size(); i-- > 0;) {
     Segment& segment = *table_.Get(frames[i].segment());
-    const auto frame = ReadFrame(segment, salt_, frames[i].offset(), false);
+    const auto frame = ReadFrame(segment, salt_, frames[i].offset(), true);
     if (!frame) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), frames[i].offset());
     uint64_t at = frames[i].offset() + sizeof *frame;
     for (uint32_t record_index = 0; record_index < frame->record_count; ++record_index) {

@@ -43,7 +43,8 @@ Result<std::optional<LogCursor::Item>> LogCursor::Next() {
     }
     Segment& segment = *snapshot_.parts[part_].segment;
     const auto record = ReadRecord(segment, record_at_);
-    if (!record || record_at_ + record->header.length > offset_) {
+    const Position position(segment.number(), record_at_);
+    if (!record || record_at_ + record->header.length > offset_ || !CheckRecordAt(*record, store_->salt(), position)) {
       return Status::Corrupt(FileRole::kLog, Raw(segment.number()), record_at_);
     }
     const uint64_t at = record_at_;
@@ -52,6 +53,22 @@ Result<std::optional<LogCursor::Item>> LogCursor::Next() {
     if (record->header.sequence <= since_) continue;
     if (record->header.sequence > snapshot_.sequence) return std::optional<Item>();
     return std::optional<Item>(Item{MemoryRef{&segment, at, *record}});
+  }
+}
+
+Result<std::optional<MemoryRef>> LogCursor::NextMemory() {
+  for (;;) {
+    Result<std::optional<Item>> item = Next();
+    if (!item.ok()) return item.status();
+    if (!item->has_value()) return std::optional<MemoryRef>();
+    const MemoryRef& memory = (*item)->memory;
+    if (memory.record.kind() == format::RecordKind::kDelete) continue;
+    Segment& segment = *memory.segment;
+    const Slot slot = memory.record.slot();
+    if (!Store::OwnsBlock(memory) || LoadAcquire(segment.born(slot)) != memory.record.header.sequence) {
+      return Status::Corrupt(FileRole::kBlocks, Raw(segment.number()), segment.BlocksBytesFor(Raw(slot)));
+    }
+    if (snapshot_.Holds(segment, slot)) return std::optional<MemoryRef>(memory);
   }
 }
 

@@ -21,6 +21,8 @@ class LogCursor {
 
   /// nullopt: the end. kCorrupt: a record that cannot be read.
   Result<std::optional<Item>> Next();
+  /// The next record that is a memory of the snapshot. nullopt: the end. kCorrupt: the columns contradict the log.
+  Result<std::optional<MemoryRef>> NextMemory();
   const Snapshot& snapshot() const { return snapshot_; }
   /// Of the frame that holds the record that Next gave last.
   uint64_t frame_offset() const { return frame_at_; }

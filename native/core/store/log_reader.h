@@ -21,6 +21,11 @@ inline std::optional<format::RecordView> ReadRecord(const Segment& segment, uint
   return format::DecodeRecord(bytes);
 }
 
+/// Whether a record is what was written at its place. Reads all of it.
+inline bool CheckRecordAt(const format::RecordView& record, const format::Salt& salt, Position position) {
+  return format::CheckRecord(record, format::FrameSeed(salt, position));
+}
+
 /// The header of the frame at a position; its body lies within the log. `with_body`: its body CRC holds too.
 inline std::optional<format::FrameHeader> ReadFrame(const Segment& segment, const format::Salt& salt, uint64_t offset,
                                                     bool with_body) {

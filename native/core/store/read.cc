@@ -21,7 +21,8 @@ bool Store::Matches(Position position, std::string_view id) const {
   Result<Segment*> segment = const_cast<Store*>(this)->GetSegment(position.segment());
   if (!segment.ok()) return true;
   const auto record = ReadRecord(**segment, position.offset());
-  return !record || record->id == id;
+  // Another id of the same hash is less likely than a damaged one.
+  return !record || record->id == id || !CheckRecordAt(*record, salt_, position);
 }
 
 Result<MemoryRef> Store::ReadAt(Position position) {
@@ -30,6 +31,12 @@ Result<MemoryRef> Store::ReadAt(Position position) {
   const auto record = ReadRecord(**segment, position.offset());
   if (!record) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
   return MemoryRef{*segment, position.offset(), *record};
+}
+
+Status Store::CheckRecord(const MemoryRef& memory) const {
+  const Position position(memory.segment->number(), memory.log_offset);
+  if (CheckRecordAt(memory.record, salt_, position)) return Status::Ok();
+  return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
 }
 
 Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
@@ -58,10 +65,14 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
     if (!memory.ok()) return memory.status();
     if (memory->record.header.sequence <= applied) {
       if (memory->record.id != id) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
-      if (memory->record.kind() == format::RecordKind::kDelete) return std::optional<MemoryRef>();
-      if (!HasBlock(*memory)) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+      if (memory->record.kind() == format::RecordKind::kDelete) {
+        THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*memory));  // one flipped bit must not delete a memory
+        return std::optional<MemoryRef>();
+      }
+      if (!OwnsBlock(*memory)) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
       return std::optional<MemoryRef>(*memory);
     }
+    THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*memory));  // nor may one lead back to an older version
     // Sequences fall along the way back, or a damaged file would lead round for ever.
     if (memory->record.header.sequence >= above) {
       return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());

@@ -211,9 +211,10 @@ Status Store::Rebuilder::Apply(const FoundFrame& frame) {
       return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
     }
     const bool deletion = record->kind() == format::RecordKind::kDelete;
-    if (!deletion && !segment.Covers(record->slot())) {
-      offset += record->header.length;
-      continue;
+    // A block that the file has lost is that memory's damage, told when it is read. A slot that cannot be is a frame of
+    // no writer of ours.
+    if (!deletion && Raw(record->slot()) >= segment.slots()) {
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
     }
     const uint64_t hash = SipHash13(store_.hash_key_, record->id.data(), record->id.size());
     const Position position(segment.number(), offset);

@@ -155,6 +155,9 @@ std::string FrameAtTail(Store& store, const format::BootWords& words, const std:
   record.sequence = words.applied + 1;
   record.slot = static_cast<uint32_t>(words.claim);
   std::memcpy(body, &record, sizeof record);
+  const Position tail(words.tail);
+  format::SealRecord(
+      body, format::FrameSeed(store.salt(), Position(tail.segment(), tail.offset() + sizeof(format::FrameHeader))));
   format::FrameHeader header{};
   header.magic = format::kFrameMagic;
   header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);

@@ -132,8 +132,15 @@ class Store final : private IdMatcher {
   Result<std::optional<MemoryRef>> Find(std::string_view id);
   /// The record at a place that a snapshot or a look-up gave. kCorrupt otherwise.
   Result<MemoryRef> ReadAt(Position position);
-  /// Block numbers of a record are trusted by nobody before this: whether its slot is there.
+  /// kCorrupt unless the record's checksum holds. A look-up reads no more than ids and headers, so whoever uses the
+  /// rest of a record asks this first. Cost: one pass over the record.
+  Status CheckRecord(const MemoryRef& memory) const;
+  /// Block numbers of a record are trusted by nobody before one of these: whether its slot is there,
   static bool HasBlock(const MemoryRef& memory) { return memory.segment->Covers(memory.record.slot()); }
+  /// and whether the slot says that it is this record's, so that a damaged number leads to no other memory's block.
+  static bool OwnsBlock(const MemoryRef& memory) {
+    return HasBlock(memory) && LoadRelaxed(memory.segment->record(memory.record.slot())) == memory.log_offset;
+  }
   /// Whether a look-up says by this that the segment left the list and its files are gone: look again (R15).
   static bool IsGone(const Status& status) {
     return status.code() == ErrorCode::kCorrupt && status.role() == FileRole::kMeta && status.segment() != 0;
