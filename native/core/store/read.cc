@@ -48,17 +48,21 @@ Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
   }
 }
 
+/// What the index names for an id: its newest record, perhaps one that is not visible yet.
+Position Store::PositionInIndex(uint64_t hash, std::string_view id) const {
+  for (;;) {
+    const uint64_t word = LoadAcquire(boot_->index);
+    const Position position = TableOf(IndexWord{word}).Find(hash, id, *this);
+    // A miss in a generation that was replaced meanwhile proves nothing: its cells may have been given back.
+    if (!position.none() || LoadAcquire(boot_->index) == word) return position;
+  }
+}
+
 Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view id) {
   // Once, before the index: looked at anew for each record, a reader could stop at a record in the middle of a frame
   // that became visible meanwhile. Whatever was visible at this moment is in the index word loaded next, or newer.
   const Sequence applied = LoadAcquire(boot_->applied);
-  Position position;
-  for (;;) {
-    const uint64_t word = LoadAcquire(boot_->index);
-    position = TableOf(IndexWord{word}).Find(hash, id, *this);
-    // A miss in a generation that was replaced meanwhile proves nothing: its cells may have been given back.
-    if (!position.none() || LoadAcquire(boot_->index) == word) break;
-  }
+  Position position = PositionInIndex(hash, id);
   Sequence above = UINT64_MAX;
   while (!position.none()) {
     Result<MemoryRef> memory = ReadAt(position);

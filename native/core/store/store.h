@@ -194,11 +194,13 @@ class Store final : private IdMatcher {
   struct FlushPlan;
   struct ImagePlan;
   class WriteGuard;
+  class Verifier;
 
   Store() = default;
 
   // read.cc
   Result<std::optional<MemoryRef>> FindOnce(uint64_t hash, std::string_view id);
+  Position PositionInIndex(uint64_t hash, std::string_view id) const;
 
   // open.cc
   Status OpenDirectory(const std::string& path, const OpenOptions& options);

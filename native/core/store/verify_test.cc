@@ -1,0 +1,240 @@
+// Each kind of damage is found by verify, with the file and offset where it lies and the id that it concerns.
+//
+// The damage is planted from outside, by writing into the files of a store that is open, and taken back afterwards:
+// then verify finds nothing any more.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "core/base/crc32c.h"
+#include "core/store/log_reader.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::store {
+namespace {
+
+using test::Memory;
+
+constexpr uint32_t kDimensions = 4;
+constexpr int kMemories = 300;  // a second segment
+
+class VerifyFixture {
+ public:
+  VerifyFixture() : store(kDimensions) {
+    EXPECT_OK(store.Open());
+    for (int i = 0; i < kMemories; ++i) {
+      Memory memory;
+      memory.id = "m" + std::to_string(i);
+      memory.embedding = test::EmbeddingOf(static_cast<uint64_t>(i), kDimensions);
+      memory.content = "content " + std::to_string(i);
+      memory.created_at = i + 1;
+      EXPECT_OK(test::Put(*store, memory));
+    }
+    EXPECT_OK(test::PutText(*store, "m7", "replaced"));
+    EXPECT_OK(test::Delete(*store, "m8"));
+  }
+
+  MemoryRef At(const std::string& id) {
+    const Result<std::optional<MemoryRef>> found = store->Find(id);
+    EXPECT_OK(found);
+    return **found;
+  }
+  /// The record before the newest one of an id.
+  MemoryRef Before(const std::string& id) {
+    const Result<MemoryRef> before = store->ReadAt(Position(At(id).record.header.previous));
+    EXPECT_OK(before);
+    return *before;
+  }
+  std::string FileOf(const MemoryRef& memory, const char* suffix) {
+    return std::to_string(Raw(memory.segment->number())) + suffix;
+  }
+  std::vector<Problem> Verify() {
+    const std::atomic<bool> cancel{false};
+    Result<VerifyReport> report = store->Verify(cancel);
+    EXPECT_OK(report);
+    return report.ok() ? report->problems : std::vector<Problem>();
+  }
+
+  /// Writes `bytes` over the file, verifies, puts back what was there, verifies again. The problems of the first.
+  std::vector<Problem> Plant(const std::string& file, uint64_t offset, const std::string& bytes) {
+    const int descriptor = ::open(store.Join(file).c_str(), O_RDWR | O_CLOEXEC);
+    std::string before(bytes.size(), '\0');
+    EXPECT_EQ(::pread(descriptor, before.data(), before.size(), static_cast<off_t>(offset)),
+              static_cast<ssize_t>(before.size()));
+    EXPECT_EQ(::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset)),
+              static_cast<ssize_t>(bytes.size()));
+    std::vector<Problem> problems = Verify();
+    EXPECT_EQ(::pwrite(descriptor, before.data(), before.size(), static_cast<off_t>(offset)),
+              static_cast<ssize_t>(before.size()));
+    ::close(descriptor);
+    EXPECT_EQ(Verify().size(), 0u);
+    return problems;
+  }
+  std::vector<Problem> Flip(const std::string& file, uint64_t offset) {
+    const std::string bytes = test::ReadFileBytes(store.Join(file));
+    return Plant(file, offset, std::string(1, static_cast<char>(bytes[offset] ^ 0x10)));
+  }
+  std::vector<Problem> PlantWord(const std::string& file, uint64_t offset, uint64_t word) {
+    return Plant(file, offset, std::string(reinterpret_cast<const char*>(&word), sizeof word));
+  }
+
+  test::StoreFixture store;
+};
+
+/// Expects one problem, this one.
+void ExpectProblem(const std::vector<Problem>& problems, const std::string& file, uint64_t offset,
+                   const std::string& id) {
+  EXPECT_EQ(problems.size(), 1u);
+  if (problems.empty()) return;
+  EXPECT_TRUE(problems[0].code == ErrorCode::kCorrupt);
+  EXPECT_EQ(problems[0].file, file);
+  EXPECT_EQ(problems[0].offset, offset);
+  EXPECT_EQ(problems[0].id, id);
+}
+
+TEST(StoreVerify, AWholeStoreHasNoProblem) {
+  VerifyFixture fixture;
+  EXPECT_EQ(fixture.Verify().size(), 0u);
+  fixture.store.Kill();
+  ASSERT_OK(fixture.store.Open());
+  EXPECT_EQ(fixture.Verify().size(), 0u);
+  ASSERT_OK(fixture.store.Close());
+  std::filesystem::remove(fixture.store.Join("cache"));
+  ASSERT_OK(fixture.store.Open());
+  EXPECT_EQ(fixture.Verify().size(), 0u);
+}
+
+TEST(StoreVerify, FindsDamagedHeadersAndMeta) {
+  VerifyFixture fixture;
+  ExpectProblem(fixture.Flip("meta", 100), "meta", 0, "");
+  ExpectProblem(fixture.Flip("1.log", 20), "1.log", 0, "");
+  ExpectProblem(fixture.Flip("2.log", 40), "2.log", 0, "");
+  ExpectProblem(fixture.Flip("1.blocks", 36), "1.blocks", 0, "");
+  ExpectProblem(fixture.Flip("2.blocks", 150), "2.blocks", 0, "");  // reserved, and not zero any more
+  ExpectProblem(fixture.Flip("cache", 32), "cache", 0, "");
+  ExpectProblem(fixture.Flip("lock", 1), "lock", 0, "");
+}
+
+TEST(StoreVerify, FindsADamagedFrameAndGoesOnBehindIt) {
+  VerifyFixture fixture;
+  const MemoryRef memory = fixture.At("m50");
+  const uint64_t frame = memory.log_offset - sizeof(format::FrameHeader);
+  for (const uint64_t at : {uint64_t{0}, uint64_t{16}, uint64_t{64}, uint64_t{127}}) {
+    ExpectProblem(fixture.Flip("1.log", frame + at), "1.log", frame, "m50");
+  }
+}
+
+TEST(StoreVerify, FindsADamagedRecordWithItsIdIfThatIsNotWhatIsDamaged) {
+  VerifyFixture fixture;
+  const MemoryRef memory = fixture.At("m50");
+  const uint64_t at = memory.log_offset;
+  ExpectProblem(fixture.Flip("1.log", at + 5), "1.log", at, "m50");                                 // flags
+  ExpectProblem(fixture.Flip("1.log", at + 32), "1.log", at, "m50");                                // created_at
+  ExpectProblem(fixture.Flip("1.log", at + sizeof(format::RecordHeader) + 8), "1.log", at, "m50");  // content
+  ExpectProblem(fixture.Flip("1.log", at + sizeof(format::RecordHeader) + 1), "1.log", at, "");     // the id itself
+  const MemoryRef replaced = fixture.Before("m7");
+  ExpectProblem(fixture.Flip("1.log", replaced.log_offset + 40), "1.log", replaced.log_offset, "");
+}
+
+TEST(StoreVerify, FindsAFrameThatIsWholeButNotTheOneThatBelongsThere) {
+  VerifyFixture fixture;
+  const MemoryRef memory = fixture.At("m50");
+  const uint64_t at = memory.log_offset - sizeof(format::FrameHeader);
+  const auto sealed = [&](const std::function<void(format::FrameHeader&)>& change) {
+    format::FrameHeader header = *ReadFrame(*memory.segment, fixture.store->salt(), at, true);
+    change(header);
+    const uint32_t seed = format::FrameSeed(fixture.store->salt(), Position(SegmentNumber{1}, at));
+    header.header_crc = Crc32c(seed, reinterpret_cast<const char*>(&header) + 8, sizeof header - 8);
+    return fixture.Plant("1.log", at, std::string(reinterpret_cast<const char*>(&header), sizeof header));
+  };
+  const auto has = [&](const std::vector<Problem>& problems, uint64_t offset) {
+    return std::any_of(problems.begin(), problems.end(),
+                       [&](const Problem& problem) { return problem.file == "1.log" && problem.offset == offset; });
+  };
+  EXPECT_TRUE(has(sealed([](format::FrameHeader& header) { header.previous_frame -= 16; }),
+                  at + offsetof(format::FrameHeader, previous_frame)));
+  EXPECT_TRUE(has(sealed([](format::FrameHeader& header) { header.first_sequence -= 1; }),
+                  at + offsetof(format::FrameHeader, first_sequence)));
+  EXPECT_TRUE(has(sealed([](format::FrameHeader& header) { header.first_sequence += 1; }),
+                  at + offsetof(format::FrameHeader, first_sequence)));
+  // Whole, but not the one that the next frame names.
+  const uint64_t next = at + FrameBytes(*ReadFrame(*memory.segment, fixture.store->salt(), at, true));
+  EXPECT_TRUE(has(sealed([](format::FrameHeader& header) { header.epoch += 1; }),
+                  next + offsetof(format::FrameHeader, previous_frame)));
+}
+
+TEST(StoreVerify, FindsADamagedEmbeddingAndEachDamagedColumn) {
+  VerifyFixture fixture;
+  const MemoryRef memory = fixture.At("m290");
+  const format::BlocksHeader& layout = memory.segment->layout();
+  const uint32_t slot = Raw(memory.record.slot());
+  const std::string file = fixture.FileOf(memory, ".blocks");
+  EXPECT_EQ(file, "2.blocks");
+  const uint64_t block = memory.segment->BlocksBytesFor(slot);
+  ExpectProblem(fixture.Flip(file, block + 3), file, block, "m290");
+  for (const uint64_t column :
+       {layout.born_offset, layout.record_offset, layout.created_at_offset, layout.confidence_offset}) {
+    ExpectProblem(fixture.Flip(file, column + 8 * slot + 1), file, column + 8 * slot, "m290");
+  }
+}
+
+TEST(StoreVerify, FindsWhoLivesAndShouldNotAndWhoShouldAndDoesNot) {
+  VerifyFixture fixture;
+  const MemoryRef memory = fixture.At("m60");
+  const uint64_t died_of_living = memory.segment->layout().died_offset + 8 * Raw(memory.record.slot());
+  ExpectProblem(fixture.PlantWord("1.blocks", died_of_living, 200), "1.blocks", died_of_living, "m60");
+  const MemoryRef replaced = fixture.Before("m7");
+  const uint64_t died_of_dead = replaced.segment->layout().died_offset + 8 * Raw(replaced.record.slot());
+  ExpectProblem(fixture.PlantWord("1.blocks", died_of_dead, 0), "1.blocks", died_of_dead, "m7");
+  // A slot that was claimed by nobody who finished.
+  const MemoryRef last = fixture.At("m299");
+  const uint64_t unnamed = last.segment->layout().born_offset + 8 * 200;
+  ExpectProblem(fixture.PlantWord("2.blocks", unnamed, 5), "2.blocks", unnamed, "");
+}
+
+TEST(StoreVerify, FindsWhatTheIndexLostOrLeadsAstray) {
+  VerifyFixture fixture;
+  const test::BootWordsByHand words(fixture.store.path());
+  const IndexWord word{words->index};
+  const auto cell_of = [&](const std::string& id) {
+    const MemoryRef memory = fixture.At(id);
+    const uint64_t position = Position(memory.segment->number(), memory.log_offset).raw();
+    const std::string cache = test::ReadFileBytes(fixture.store.Join("cache"));
+    for (uint64_t at = 0; at < word.cells(); ++at) {
+      format::IndexCell cell;
+      std::memcpy(&cell, cache.data() + word.offset() + at * sizeof cell, sizeof cell);
+      if (cell.position == position) return word.offset() + at * sizeof cell;
+    }
+    return uint64_t{0};
+  };
+  const auto has = [&](const std::vector<Problem>& problems, uint64_t offset, const std::string& id) {
+    return std::any_of(problems.begin(), problems.end(), [&](const Problem& problem) {
+      return problem.file == "cache" && problem.offset == offset && problem.id == id;
+    });
+  };
+  const uint64_t cell = cell_of("m70");
+  const uint64_t hash = SipHash13(fixture.store->hash_key(), "m70", 3);
+  const uint64_t home = word.offset() + (hash & (word.cells() - 1)) * sizeof(format::IndexCell);
+  EXPECT_TRUE(has(fixture.PlantWord("cache", cell + 8, 0), home, "m70"));                      // lost
+  EXPECT_TRUE(has(fixture.Flip("cache", cell), cell, "m70"));                                  // another hash
+  EXPECT_TRUE(has(fixture.PlantWord("cache", cell + 8, 0x100000203u), cell, ""));              // no record begins there
+  EXPECT_TRUE(has(fixture.PlantWord("cache", cell + 8, uint64_t{77} << 32 | 600), cell, ""));  // no such segment
+  const MemoryRef old = fixture.Before("m7");
+  const uint64_t old_position = Position(old.segment->number(), old.log_offset).raw();
+  const uint64_t home_of_7 =
+      word.offset() + (SipHash13(fixture.store->hash_key(), "m7", 2) & (word.cells() - 1)) * sizeof(format::IndexCell);
+  EXPECT_TRUE(has(fixture.PlantWord("cache", cell_of("m7") + 8, old_position), home_of_7, "m7"));  // an older version
+}
+
+TEST(StoreVerify, FindsWrongCounts) {
+  VerifyFixture fixture;
+  const uint64_t words = format::kBootWordsOffset;
+  for (const uint64_t word : {offsetof(format::BootWords, size), offsetof(format::BootWords, index_used)}) {
+    ExpectProblem(fixture.PlantWord("cache", words + word, 3), "cache", words + word, "");
+  }
+}
+
+}  // namespace
+}  // namespace thermocline::store
