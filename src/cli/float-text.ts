@@ -4,6 +4,8 @@
 // twice as long, and twice as long to read. Digits are set byte by byte because making a string of each number takes
 // five times as long, and an export is little else.
 
+import { addon } from '../native'
+
 /** Powers of ten, all exact as doubles (as are those up to 22). */
 const powersOfTen = Array.from({ length: 20 }, (_, exponent) => 10 ** exponent)
 const digitsMin = 6
@@ -35,7 +37,8 @@ const decimalsByExponent = Uint8Array.from({ length: exponents }, (_, exponent) 
   return isPlain ? Math.max(0, decimals) : 255
 })
 
-let bytes = Buffer.alloc(0)
+/** Room for any embedding. */
+const bytes = Buffer.allocUnsafe(addon.limits.dimensionsMax * bytesPerFloatMax + 2)
 let end = 0
 
 function writeText(text: string): void {
@@ -88,10 +91,8 @@ function writeFloat(float: number, exponent: number): void {
   writeText(String(magnitude))
 }
 
-/** An embedding as a JSON array that gives the same bits when its numbers are rounded to 32-bit floats. */
+/** An embedding, no longer than a store can have them, as a JSON array that gives the same bits when its numbers are rounded to 32-bit floats. */
 export function formatFloats(floats: Float32Array): string {
-  const room = floats.length * bytesPerFloatMax + 2
-  if (bytes.length < room) bytes = Buffer.allocUnsafe(room)
   const words = new Uint32Array(floats.buffer, floats.byteOffset, floats.length)
   end = 0
   bytes[end++] = opening

@@ -213,6 +213,8 @@ test('search --like keeps to its limit, also among memories that are equal to th
   const directory = makeStore(join(temporaryDirectory(), 'store'), equal)
   const found = thermocline(['search', directory, '--like', 'e4', '--limit', '2', '--json'])
   expect(idsOf(found.stdout)).toEqual(['e0', 'e1'])
+  const first = thermocline(['search', directory, '--like', 'e0', '--limit', '2', '--json'])
+  expect(idsOf(first.stdout)).toEqual(['e1', 'e2'])
 })
 
 test('search --like of a memory without embedding fails, of an absent one ends with 3', () => {

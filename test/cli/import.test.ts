@@ -6,14 +6,17 @@ import { once } from 'node:events'
 import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { open } from 'thermocline'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { temporaryDirectory } from '../support/temporary.js'
 import { bin, failureIn, loadModule, makeStore, memoriesIn, Running, thermocline, useStore } from './support/command.js'
 
 const isNightly = process.env.THERMOCLINE_NIGHTLY === '1'
-const bytesOfLongImport = (isNightly ? 1024 : 160) * 2 ** 20
+const bytesOfLongImport = (isNightly ? 1024 : 96) * 2 ** 20
 /** Node itself, and chunks that wait for the collector; 65 MiB measured, at any length. */
 const privateBytesMax = 128 * 2 ** 20
+
+const { LineSplitter } = loadModule<typeof import('../../src/cli/line-splitter.js')>('line-splitter')
+const { Interruption } = loadModule<typeof import('../../src/cli/interruption.js')>('interruption')
 
 function line(at: number, more: object = {}): string {
   return `${JSON.stringify({ id: `m${at}`, embedding: [at, 1, 2], content: `memory ${at}`, ...more })}\n`
@@ -46,17 +49,23 @@ test('a byte order mark, CRLF, blank lines and a last line without its end are t
   expect(idsIn(directory)).toEqual(['m1', 'm2', 'm3'])
 })
 
-test('lines that are cut anywhere between two reads are put together again', async () => {
-  const directory = join(temporaryDirectory(), 'store')
-  const bytes = Buffer.from(`\ufeff${line(1, { content: 'naïve 🧠' })}\r\n${line(2)}`)
-  const running = new Running(['import', directory])
-  for (const byte of bytes) {
-    running.process.stdin.write(Buffer.of(byte))
-    await new Promise((resolve) => setImmediate(resolve))
+test('lines that are cut anywhere between two reads are put together again', () => {
+  const bytes = Buffer.from(`\ufeff${line(1, { content: 'naïve 🧠' })}\r\n${line(2).trimEnd()}`)
+  const texts = (chunks: Buffer[]): string[] => {
+    const splitter = new LineSplitter()
+    const found = chunks.flatMap((chunk) => [...splitter.push(chunk)])
+    return [...found, splitter.end()].flatMap((each) => (each === undefined ? [] : [`${each.number}: ${each.text}`]))
   }
-  running.process.stdin.end()
-  expect(await running.ended).toMatchObject({ code: 0, stderr: '' })
-  expect(memoriesIn(directory).map(({ content }) => content)).toEqual(['naïve 🧠', 'memory 2'])
+  const expected = [`1: ${line(1, { content: 'naïve 🧠' }).trimEnd()}`, `3: ${line(2).trimEnd()}`]
+  for (let at = 0; at <= bytes.length; at++) {
+    expect(texts([bytes.subarray(0, at), bytes.subarray(at)]), `cut at ${at}`).toEqual(expected)
+  }
+  for (const step of [1, 2, 7]) {
+    const chunks = Array.from({ length: Math.ceil(bytes.length / step) }, (_, at) =>
+      bytes.subarray(at * step, (at + 1) * step),
+    )
+    expect(texts(chunks), `steps of ${step}`).toEqual(expected)
+  }
 })
 
 test('a memory of the same id is replaced; a memory as it was read is taken, its sequence ignored', () => {
@@ -78,7 +87,7 @@ const badLines: [string, string | Buffer, string][] = [
   ['has an embedding beyond floats', '{"id": "x", "embedding": [1, 2, 1e39]}', 'NOT_FINITE'],
   ['has a lone surrogate', '{"id": "x", "content": "\\ud800"}', 'ARGUMENT'],
   ['has a number beyond doubles', '{"id": "x", "metadata": {"n": 1e999}}', 'ARGUMENT'],
-  ['is not UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), 'ARGUMENT'],
+  ['is not UTF-8', Buffer.from('{"id": "\xff"}', 'latin1'), 'ARGUMENT'],
 ]
 
 test.each(badLines)('a line that %s is named, and the lines before it are written', (_, bad, code) => {
@@ -225,7 +234,6 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     const fed = feed(running)
     await waitForMemories(directory, 500)
     running.process.kill(signal)
-    running.process.kill(signal) // as npx does, which hands on what the terminal has sent to all
     const outcome = await running.ended
     await fed
     const { code, exitCode, details } = failureIn(outcome)
@@ -241,6 +249,23 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     await expectWhole(directory)
   },
 )
+
+test('a signal that arrives twice at once counts as one; a second after that means it', () => {
+  const kill = vi.spyOn(process, 'kill').mockImplementation(() => true)
+  const now = vi.spyOn(performance, 'now').mockReturnValue(5000)
+  onTestFinished(() => void vi.restoreAllMocks())
+  const listeners = process.listenerCount('SIGHUP')
+  const interruption = new Interruption()
+  process.emit('SIGHUP', 'SIGHUP')
+  expect([interruption.signal.aborted, interruption.exitCode]).toEqual([true, 129])
+  now.mockReturnValue(5999)
+  process.emit('SIGHUP', 'SIGHUP')
+  expect(kill).not.toHaveBeenCalled()
+  now.mockReturnValue(6001)
+  process.emit('SIGHUP', 'SIGHUP')
+  expect(kill.mock.calls).toEqual([[process.pid, 'SIGHUP']])
+  expect(process.listenerCount('SIGHUP')).toBe(listeners)
+})
 
 test('SIGINT while nothing comes: at once, what came before is there', async () => {
   const scene = temporaryDirectory()
@@ -309,8 +334,7 @@ test('an import of any length takes the same memory', async () => {
   expect(highest).toBeLessThan(privateBytesMax)
 })
 
-test('a line that no memory can have is refused before it fills the memory', async () => {
-  const { LineSplitter } = loadModule<typeof import('../../src/cli/line-splitter.js')>('line-splitter')
+test('a line that no memory can have is refused before it fills the memory', () => {
   const splitter = new LineSplitter()
   const chunk = Buffer.alloc(16 * 2 ** 20, 'x')
   const swallow = (): void => {

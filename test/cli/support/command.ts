@@ -85,6 +85,7 @@ export function thermoclineInTerminal(
   const { status, stdout } = spawnSync('python3', ['-c', withTerminal, process.execPath, bin, ...args], {
     env: environment({ TERM: 'xterm-256color', ...env }),
     timeout: commandMsMax,
+    maxBuffer: outputBytesMax,
     input: '',
   })
   return { code: status, text: stdout.toString('utf8') }
