@@ -204,6 +204,39 @@ export function searchContract(makeStore: StoreMaker): void {
     unused.abort()
   })
 
+  test('exact, recall and threads are options; the hits of a small store are the same with all of them', async () => {
+    const { store } = temporaryStore(makeStore)
+    for (let index = 0; index < 40; index++) store.put({ id: `m${index}`, embedding: [1, index, 3] })
+    const hits = store.searchSync([1, 2, 3])
+    const variants: SearchOptions[] = [{ exact: true }, { recall: 0.5 }, { recall: 1 }, { threads: 1 }, { threads: 16 }]
+    for (const options of variants) expect(await searchBoth(store, [1, 2, 3], options)).toStrictEqual(hits)
+    for (const recall of [0, -0.1, 1.01, Number.NaN]) {
+      expectMisuse(() => store.searchSync([1, 2, 3], { recall }), RangeError, 'ARGUMENT')
+    }
+    for (const threads of [0, 1.5, 1025]) {
+      expectMisuse(() => store.searchSync([1, 2, 3], { threads }), RangeError, 'ARGUMENT')
+    }
+    const wrong = [{ recall: '1' }, { threads: true }, { exact: 1 }] as unknown as SearchOptions[]
+    for (const options of wrong) expectMisuse(() => store.searchSync([1, 2, 3], options), TypeError, 'ARGUMENT')
+  })
+
+  test('searchMany gives the hits of each query, in their order', async () => {
+    const { store } = temporaryStore(makeStore)
+    for (let index = 0; index < 40; index++) store.put({ id: `m${index}`, embedding: [1, index, 3] })
+    const queries: Vector[] = [[1, 2, 3], new Float32Array([3, 2, 1]), [1, 2, 3]]
+    const found = await store.searchMany(queries, { limit: 5 })
+    expect(found).toStrictEqual(queries.map((query) => store.searchSync(query, { limit: 5 })))
+    expect(await store.searchMany([])).toEqual([])
+    expect(shortCode(await rejectionOf(store.searchMany([[1, 2, 3], [1]])))).toBe('DIMENSION')
+    expect(shortCode(await rejectionOf(store.searchMany([[1, 2, Number.NaN]])))).toBe('NOT_FINITE')
+    expect(await rejectionOf(store.searchMany([1, 2, 3] as unknown as Vector[]))).toBeInstanceOf(TypeError)
+    expect(await rejectionOf(store.searchMany('no' as unknown as Vector[]))).toBeInstanceOf(TypeError)
+    expect(shortCode(await rejectionOf(store.searchMany([[1, 2, 3]], { signal: AbortSignal.abort() })))).toBe('ABORTED')
+    const pending = store.searchMany(queries)
+    store.close()
+    expect(shortCode(await rejectionOf(pending))).toBe('CLOSED')
+  })
+
   test('a search is a snapshot: writes after the call change none of its hits', async () => {
     const { store } = temporaryStore(makeStore)
     for (let index = 0; index < 500; index++) store.put({ id: `m${index}`, embedding: [1, index, 0], content: 'old' })

@@ -114,8 +114,8 @@ TEST(Sketch, BoundsHoldAsOftenAsTheirConfidenceSays) {
     for (const uint32_t dimensions : kDimensions) {
       for (const Make make : {Dense, OneHot, ThreeHot, TinyDifferences, ManyLengths}) {
         // The normal distribution loses 2.3 % and 0.1 %; the rest is chance among some hundred bounds.
-        ExpectBoundsHold(metric, dimensions, make, 2, 0.05);
-        ExpectBoundsHold(metric, dimensions, make, 3, 0.01);
+        ExpectBoundsHold(metric, dimensions, make, 2, 0.08);
+        ExpectBoundsHold(metric, dimensions, make, 3, 0.025);
       }
     }
   }
