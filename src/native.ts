@@ -74,7 +74,7 @@ export interface Addon {
     readonly filterConditionsMax: number
     readonly filterBytesMax: number
   }
-  /** Name of the instruction set that the distance kernels use here, such as `skylake`. */
+  /** Name of the set of kernels in use here, such as `avx512`. */
   readonly kernel: string
   /** Once per environment, before anything else: how the addon makes the errors it throws. */
   setErrorFactory(makeError: MakeError): void

@@ -120,6 +120,39 @@ uint64_t ReadAll(store::Store& store) {
   return sum[0] | sum[1] | sum[2] | sum[3] | sum[4] | sum[5] | sum[6] | sum[7];
 }
 
+/// What writing a sketch takes, beside the put that it is part of.
+void MeasureSketches(store::Store& store, Workload& workload) {
+  constexpr size_t kCount = 4096;
+  std::vector<std::vector<float>> embeddings;
+  for (size_t i = 0; i < kCount; ++i) embeddings.push_back(workload.Next());
+  const kernels::SketchCoder& coder = store.sketch_coder();
+  const std::vector<float> centre(coder.bits(), 0.01f);
+  std::vector<char> group(kernels::PrefixGroupBytes(coder.prefix_words()));
+  std::vector<char> row(coder.bits());
+  Times sketch, put;
+  store::Batch batch(store.hash_key());
+  const std::string content(500, 'x');
+  for (size_t i = 0; i < kCount; ++i) {
+    sketch.values.push_back(Microseconds([&] {
+      coder.Write(embeddings[i].data(), centre.data(), {group.data(), 3, row.data()});
+    }));
+    const std::string id = "put-" + std::to_string(i);
+    store::PutInput input;
+    input.id = id;
+    input.embedding = embeddings[i];
+    input.has_content = true;
+    input.content = content;
+    batch.Clear();
+    put.values.push_back(Microseconds([&] {
+      batch.Put(input, true);
+      if (!store.Commit(batch, kTimeout).ok()) std::abort();
+    }));
+  }
+  std::printf(
+      "put %.2f us best, %.2f us median; of it the sketch %.2f us best, %.2f us median: adds %.0f %% (median)\n",
+      put.At(0), put.At(0.5), sketch.At(0), sketch.At(0.5), 100 * sketch.At(0.5) / (put.At(0.5) - sketch.At(0.5)));
+}
+
 void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
   const std::string path = std::filesystem::temp_directory_path() / "thermocline-search-bench";
   std::filesystem::remove_all(path);
@@ -134,6 +167,7 @@ void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
   const double fill = Microseconds([&] { Fill(store, workload, count); });
   std::printf("n %llu, dimensions %u; put %.2f us each, in batches of 256\n", static_cast<unsigned long long>(count),
               dimensions, fill / static_cast<double>(count));
+  MeasureSketches(store, workload);
   std::vector<std::vector<float>> queries;
   for (size_t i = 0; i < kQueries; ++i) queries.push_back(workload.Next());
 

@@ -6,7 +6,7 @@
 #include "binding/handle.h"
 #include "binding/node.h"
 #include "core/base/limits.h"
-#include "core/kernels/distance.h"
+#include "core/kernels/kernels.h"
 
 namespace thermocline::binding {
 namespace {
@@ -171,7 +171,7 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "errors", MakeErrorList(env));
   napi_set_named_property(env, exports, "numberAt", MakeNumberPlaces(env));
   napi_set_named_property(env, exports, "limits", MakeLimits(env));
-  napi_set_named_property(env, exports, "kernel", Text(env, kernels::KernelName(), true));
+  napi_set_named_property(env, exports, "kernel", Text(env, kernels::Best().name, true));
   SetFunction(env, exports, "setErrorFactory", SetErrorFactory);
   SetFunction(env, exports, "open", Handle::Open);
   return exports;

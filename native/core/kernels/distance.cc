@@ -8,23 +8,19 @@
 namespace thermocline::kernels {
 namespace {
 
-struct Chosen {
+simsimd_kernel_punned_t Choose(simsimd_metric_kind_t kind) {
   simsimd_kernel_punned_t function = nullptr;
   simsimd_capability_t capability = simsimd_cap_serial_k;
-};
-
-Chosen Choose(simsimd_metric_kind_t kind) {
-  Chosen chosen;
-  simsimd_find_kernel_punned(kind, simsimd_datatype_f32_k, simsimd_capabilities(), simsimd_cap_any_k, &chosen.function,
-                             &chosen.capability);
-  return chosen;
+  simsimd_find_kernel_punned(kind, simsimd_datatype_f32_k, simsimd_capabilities(), simsimd_cap_any_k, &function,
+                             &capability);
+  return function;
 }
 
 template <simsimd_metric_kind_t kind>
 double Distance(const float* a, const float* b, size_t dimensions) {
   // By way of void(*)(), the function type that may be cast to any other; the kind says what it really is.
   static const auto function =
-      reinterpret_cast<simsimd_metric_dense_punned_t>(reinterpret_cast<void (*)()>(Choose(kind).function));
+      reinterpret_cast<simsimd_metric_dense_punned_t>(reinterpret_cast<void (*)()>(Choose(kind)));
   simsimd_distance_t distance = 0;
   function(a, b, dimensions, &distance);
   return distance;
@@ -84,31 +80,6 @@ double ExactScore(format::Metric metric, const float* query, const float* row, s
   if (query_square == 0 || row_square == 0) return 0;
   // The square root of the product rather than the product of the roots: of x * x it is x again.
   return std::clamp(product(query, row) / std::sqrt(query_square * row_square), -1.0, 1.0);
-}
-
-const char* KernelName() {
-  switch (Choose(simsimd_metric_cos_k).capability) {
-    case simsimd_cap_haswell_k:
-      return "haswell";
-    case simsimd_cap_skylake_k:
-      return "skylake";
-    case simsimd_cap_ice_k:
-      return "ice";
-    case simsimd_cap_genoa_k:
-      return "genoa";
-    case simsimd_cap_sapphire_k:
-      return "sapphire";
-    case simsimd_cap_turin_k:
-      return "turin";
-    case simsimd_cap_neon_k:
-      return "neon";
-    case simsimd_cap_sve_k:
-      return "sve";
-    case simsimd_cap_serial_k:
-      return "serial";
-    default:
-      return "other";
-  }
 }
 
 }  // namespace thermocline::kernels

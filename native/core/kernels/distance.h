@@ -1,7 +1,8 @@
-// Scores of one query against rows of embeddings, by the fastest instruction set of this machine, chosen once.
+// The score of one query and one embedding: in double precision, as every hit is scored in the end, and as SimSIMD
+// (https://github.com/ashvardanian/SimSIMD) computes it.
 //
-// The fast ones are SimSIMD's (https://github.com/ashvardanian/SimSIMD); each has a scalar twin here that computes in
-// double precision, with which tests compare it and which search uses for the hits that it returns.
+// Scans use neither but kernels.h: a call per row and per sum is what they cannot afford. SimSIMD's is the second
+// opinion that tests compare ours with.
 // Thread rule: pure functions.
 #pragma once
 
@@ -18,8 +19,5 @@ using ScoreFunction = double (*)(const float* query, const float* row, size_t di
 ScoreFunction FastScore(format::Metric metric);
 /// In double precision throughout. Cosine of a vector with itself is exactly 1.
 double ExactScore(format::Metric metric, const float* query, const float* row, size_t dimensions);
-
-/// Name of the instruction set that FastScore uses for cosine here: "serial" would be a defect on x86-64 and arm64.
-const char* KernelName();
 
 }  // namespace thermocline::kernels

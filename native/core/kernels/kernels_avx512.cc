@@ -99,14 +99,14 @@ THERMOCLINE_AVX512 void DistanceRows(const float* query, const float* rows, size
   }
 }
 
-/// The four stages within sixteen lanes.
+/// The four stages within sixteen lanes: in each, a lane's partner plus or minus the lane itself.
 THERMOCLINE_AVX512 inline __m512 HadamardWithin(__m512 v) {
-  v = _mm512_mask_sub_ps(_mm512_add_ps(v, _mm512_permute_ps(v, 0xB1)), 0xAAAA, _mm512_permute_ps(v, 0xB1), v);
-  v = _mm512_mask_sub_ps(_mm512_add_ps(v, _mm512_permute_ps(v, 0x4E)), 0xCCCC, _mm512_permute_ps(v, 0x4E), v);
-  const __m512 by4 = _mm512_shuffle_f32x4(v, v, 0xB1);
-  v = _mm512_mask_sub_ps(_mm512_add_ps(v, by4), 0xF0F0, by4, v);
-  const __m512 by8 = _mm512_shuffle_f32x4(v, v, 0x4E);
-  return _mm512_mask_sub_ps(_mm512_add_ps(v, by8), 0xFF00, by8, v);
+  const __m512 one = _mm512_set1_ps(1);
+  const __m512 minus = _mm512_set1_ps(-1);
+  v = _mm512_fmadd_ps(v, _mm512_mask_mov_ps(one, 0xAAAA, minus), _mm512_permute_ps(v, 0xB1));
+  v = _mm512_fmadd_ps(v, _mm512_mask_mov_ps(one, 0xCCCC, minus), _mm512_permute_ps(v, 0x4E));
+  v = _mm512_fmadd_ps(v, _mm512_mask_mov_ps(one, 0xF0F0, minus), _mm512_shuffle_f32x4(v, v, 0xB1));
+  return _mm512_fmadd_ps(v, _mm512_mask_mov_ps(one, 0xFF00, minus), _mm512_shuffle_f32x4(v, v, 0x4E));
 }
 
 /// Stages between `registers` registers that hold consecutive sixteens.

@@ -101,6 +101,8 @@ double Recall(const std::vector<SearchHit>& exact, const std::vector<SearchHit>&
 TEST(SketchSearch, KeepsWhatItPromisesWhateverTheDataAndScoresAsTheExactSearch) {
   for (const format::Metric metric : {format::Metric::kCosine, format::Metric::kDot, format::Metric::kL2}) {
     for (const Data data : kAllData) {
+      // The other metrics differ from cosine where lengths do.
+      if (metric != format::Metric::kCosine && data != Data::kDense && data != Data::kOneHuge) continue;
       Random random(TestSeed());
       const uint32_t dimensions = data == Data::kDense ? 300 : data == Data::kDecaying ? 384 : 100;
       test::StoreFixture store(dimensions);
