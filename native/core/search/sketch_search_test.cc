@@ -67,6 +67,7 @@ void Fill(store::Store& store, Data data, uint64_t count, Random& random) {
       Memory memory;
       memory.id = std::to_string(i);
       memory.embedding = Make(data, i, store.dimensions(), random);
+      memory.confidence = static_cast<double>(i) / static_cast<double>(count);
       batch.Put(test::PutInputOf(memory), true);
     }
     ASSERT_OK(store.Commit(batch, test::kLockTimeout));
@@ -74,7 +75,7 @@ void Fill(store::Store& store, Data data, uint64_t count, Random& random) {
 }
 
 std::vector<SearchHit> Ask(store::Store& store, std::span<const float> query, bool exact,
-                           const CandidateFilter* filter = nullptr, double recall = kRecallDefault) {
+                           const filter::Filter* filter = nullptr, double recall = kRecallDefault) {
   SearchRequest request;
   request.query = query;
   request.exact = exact;
@@ -183,28 +184,20 @@ TEST(SketchSearch, TiesGoToTheLowerSequence) {
 }
 
 TEST(SketchSearch, AFilterLeavesAsManyHitsAsMatch) {
-  class Every final : public CandidateFilter {
-   public:
-    explicit Every(Sequence step) : step_(step) {}
-    bool Matches(const store::Segment&, Slot, uint64_t, Sequence sequence) const override {
-      return sequence % step_ == 0;
-    }
-
-   private:
-    Sequence step_;
-  };
   Random random(TestSeed());
   test::StoreFixture store(100);
   ASSERT_OK(store.Open());
   Fill(*store, Data::kClustered, 6000, random);
-  for (const Sequence step : {2u, 100u, 700u, 10000u}) {
-    const Every filter(step);
+  for (const size_t matching : {3000u, 60u, 7u, 0u}) {
+    const Result<filter::Filter> filter = filter::Filter::Compile(
+        "{\"confidence\":{\"lt\":" + std::to_string(static_cast<double>(matching) / 6000) + "}}");
+    ASSERT_OK(filter);
     double sum = 0;
     for (int i = 0; i < 10; ++i) {
       const std::vector<float> query = Make(Data::kClustered, static_cast<uint64_t>(i), 100, random);
-      const auto exact = Ask(*store, query, true, &filter);
-      EXPECT_EQ(exact.size(), std::min<size_t>(10, 6000 / step));
-      sum += Recall(exact, Ask(*store, query, false, &filter));
+      const auto exact = Ask(*store, query, true, &*filter);
+      EXPECT_EQ(exact.size(), std::min<size_t>(10, matching));
+      sum += Recall(exact, Ask(*store, query, false, &*filter));
     }
     EXPECT_GE(sum / 10, 0.96);
   }
