@@ -21,6 +21,7 @@ const required = /^(?:const|let) .+ = require\('thermocline/m
 /** What a method's example may rely on. */
 const prelude = `import { open } from 'thermocline'
 const store = open('./memories', { dimensions: 3 })
+const query = [1, 0, 0]
 `
 
 function snippetsOf(file: string): Snippet[] {
