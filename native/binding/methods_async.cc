@@ -200,8 +200,8 @@ class SearchJob final : public Job {
     if (napi_create_array_with_length(env, hits_.size(), &array) != napi_ok) return nullptr;
     for (size_t i = 0; i < hits_.size(); ++i) {
       // Closed meanwhile: nobody decodes them, and the handle may be gone.
-      napi_value hits = closing_->load() ? HitsArray(env, hits_[i])
-                                         : HeldHitsArray(env, *handle_, hits_[i], std::move(holds_[i]));
+      napi_value hits =
+          closing_->load() ? HitsArray(env, hits_[i]) : HeldHitsArray(env, *handle_, hits_[i], std::move(holds_[i]));
       if (hits == nullptr) return nullptr;
       napi_set_element(env, array, static_cast<uint32_t>(i), hits);
     }

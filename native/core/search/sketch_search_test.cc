@@ -190,7 +190,7 @@ TEST(SketchSearch, AFilterLeavesAsManyHitsAsMatch) {
   Fill(*store, Data::kClustered, 6000, random);
   for (const size_t matching : {3000u, 60u, 7u, 0u}) {
     const Result<filter::Filter> filter = filter::Filter::Compile(
-        "{\"confidence\":{\"lt\":" + std::to_string(static_cast<double>(matching) / 6000) + "}}");
+        "{\"confidence\":{\"lt\":" + std::to_string((static_cast<double>(matching) - 0.5) / 6000) + "}}");
     ASSERT_OK(filter);
     double sum = 0;
     for (int i = 0; i < 10; ++i) {
