@@ -83,8 +83,6 @@ export async function readText(file: string): Promise<string> {
 
 /** Where a long text goes. */
 export interface Output {
-  /** Whether there is something to tidy when it is not finished. */
-  readonly hasPart: boolean
   write(text: string): Promise<void>
   /** Everything was written. */
   finish(): Promise<void>
@@ -113,22 +111,24 @@ async function writeAll(handle: FileHandle, text: string): Promise<void> {
 /**
  * Opens a file to be written as a whole: under its name there is always the old text or all of the new one.
  * A device or a pipe is written to as it is.
+ *
+ * `beforePart` is called just before there is something to tidy: from there on a signal must not end the process.
  */
-export async function openOutput(file: string): Promise<Output> {
+export async function openOutput(file: string, beforePart: () => void): Promise<Output> {
   const existing = await statIfThere(file)
   if (existing !== undefined && !existing.isFile()) {
     const handle = await open(file, 'w')
     const close = (): Promise<void> => handle.close()
-    return { hasPart: false, write: (text) => writeAll(handle, text), finish: close, abandon: close }
+    return { write: (text) => writeAll(handle, text), finish: close, abandon: close }
   }
   // Through a link to what it names: the link stays one.
   const target = existing === undefined ? file : await realpath(file)
   const beside = `${target}.${process.pid}.part`
   const mode = existing === undefined ? modeOfNewFile : existing.mode & permissions
+  beforePart()
   const handle = await open(beside, 'wx', mode)
   let isOpen = true
   return {
-    hasPart: true,
     write: (text) => writeAll(handle, text),
     async finish() {
       await handle.sync()

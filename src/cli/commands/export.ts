@@ -51,19 +51,23 @@ async function writeMemories(
 
 function stdoutAsOutput(console: Console): Output {
   const nothing = async (): Promise<void> => {}
-  return { hasPart: false, write: (text) => console.write(text), finish: nothing, abandon: nothing }
+  return { write: (text) => console.write(text), finish: nothing, abandon: nothing }
 }
 
 /** Opens the output, fills it, and tidies it if it could not be filled. */
 async function exportStore(store: Store, options: EntriesOptions, file: string, console: Console): Promise<Written> {
   const isStandard = file === standardStream
-  const output = isStandard ? stdoutAsOutput(console) : await openOutput(file)
   // Drawn between the lines of a terminal it would be in the way.
   const isShown = console.isTalkative && !(isStandard && console.output.isTTY === true)
   const progress = new Progress('exporting', isShown ? console.errors : undefined)
   // Where there is nothing to tidy signals do what they always do.
-  const interruption = output.hasPart ? new Interruption() : undefined
+  let interruption: Interruption | undefined
+  let output: Output | undefined
+  const listen = (): void => {
+    interruption = new Interruption()
+  }
   try {
+    output = isStandard ? stdoutAsOutput(console) : await openOutput(file, listen)
     const written = await writeMemories(store, options, output, progress, interruption?.signal)
     await output.finish()
     return written
@@ -72,7 +76,7 @@ async function exportStore(store: Store, options: EntriesOptions, file: string, 
     throw new CommandFailure(Failure.ABORTED, `interrupted; ${file} is as it was`, { exitCode: interruption.exitCode })
   } finally {
     progress.clear()
-    await output.abandon()
+    await output?.abandon()
     interruption?.stop()
   }
 }
