@@ -242,6 +242,19 @@ test('search --min-score takes a negative number as it is', () => {
   expect(idsOf(thermocline([...search, '-0.5'], { input: '[0.1, 0.8, 0]' }).stdout)).toEqual(['m1'])
 })
 
+test('--filter and --where keep to what matches; a filter that is none fails', () => {
+  const directory = smallStore()
+  const filter = JSON.stringify({ metadata: { user: 'ada' } })
+  const found = thermocline(['search', directory, '--embedding', '-', '--filter', filter, '--json'], {
+    input: '[1, 1, 1]',
+  })
+  expect(idsOf(found.stdout)).toEqual(['m1'])
+  const exported = thermocline(['export', directory, '--where', filter]).stdout
+  expect(exported.split('\n').map((line) => line.slice(0, 10))).toEqual(['{"id":"m1"', ''])
+  const wrong = thermocline(['export', directory, '--where', '{"colour": "red"}', '--json'])
+  expect([wrong.code, wrong.stdout, failureIn(wrong).code]).toEqual([1, '', 'THERMOCLINE_ARGUMENT'])
+})
+
 test.each([
   ['no JSON', 'one two', 'ARGUMENT'],
   ['no array', '{"content": "x"}', 'ARGUMENT'],
