@@ -146,8 +146,8 @@ export interface Store {
   search(query: Vector, options?: SearchOptions): Promise<Hit[]>
 
   /**
-   * The hits of each of many queries, in their order, all in one snapshot. Reads each part of the store once for all
-   * of them, so it costs less than as many calls of `search`. Errors: as `search`; one wrong query fails all.
+   * The hits of each of many queries, in their order, all in one snapshot. Goes through each part of the store once
+   * for all of them. Errors: as `search`; one wrong query fails all.
    */
   searchMany(queries: readonly Vector[], options?: SearchOptions): Promise<Hit[][]>
 
