@@ -22,7 +22,7 @@
     # libgcc stays shared: Node brings it, and the unwinder of a newer one asks for a newer glibc.
     'portable_ldflags': [
       '-static-libstdc++',
-      '-Wl,--wrap=pthread_create,--wrap=pthread_join,--wrap=pthread_detach',
+      '-Wl,--wrap=pthread_create,--wrap=pthread_join,--wrap=pthread_detach,--wrap=pthread_cond_clockwait',
       '-Wl,--wrap=exp,--wrap=log,--wrap=log2,--wrap=pow',
       '-Wl,--wrap=stat64,--wrap=fstat64,--wrap=lstat64,--wrap=fstatat64',
     ],

@@ -32,6 +32,33 @@ int __wrap_pthread_create(unsigned long* thread, const void* attributes, void* (
 int __wrap_pthread_join(unsigned long thread, void** result) { return oldest_pthread_join(thread, result); }
 int __wrap_pthread_detach(unsigned long thread) { return oldest_pthread_detach(thread); }
 
+// Waiting by a clock of one's choice came with glibc 2.30. The deadline is moved to the wall clock, as the C++ library did
+// before: a clock that is set meanwhile makes one wait longer or shorter, which the callers' loops bear.
+struct Time {
+  long seconds;
+  long nanoseconds;
+};
+enum { kWallClock = 0, kNanosecondsPerSecond = 1000000000 };
+int clock_gettime(int clock, struct Time* now);
+int pthread_cond_timedwait(void* condition, void* mutex, const struct Time* deadline);
+
+int __wrap_pthread_cond_clockwait(void* condition, void* mutex, int clock, const struct Time* deadline) {
+  struct Time now;
+  struct Time wall;
+  clock_gettime(clock, &now);
+  clock_gettime(kWallClock, &wall);
+  wall.seconds += deadline->seconds - now.seconds;
+  wall.nanoseconds += deadline->nanoseconds - now.nanoseconds;
+  if (wall.nanoseconds < 0) {
+    wall.nanoseconds += kNanosecondsPerSecond;
+    --wall.seconds;
+  } else if (wall.nanoseconds >= kNanosecondsPerSecond) {
+    wall.nanoseconds -= kNanosecondsPerSecond;
+    ++wall.seconds;
+  }
+  return pthread_cond_timedwait(condition, mutex, &wall);
+}
+
 // glibc 2.29 has versions that do not set errno through a hook; they compute the same.
 THERMOCLINE_BIND_TO_OLDEST(exp);
 THERMOCLINE_BIND_TO_OLDEST(log);
