@@ -54,7 +54,13 @@ for (const memory of memories) {
 store.putMany(memories)
 const queries = Array.from({ length: 50 }, () => memories[Math.floor(random() * n)].embedding)
 
-const search = (filter) => measure((round = 0) => store.searchSync(queries[round % queries.length], { limit, filter }))
+let fresh = 0
+/** `cold`: nothing is known of the filter from searches before. */
+const search = (filter, cold = false) =>
+  measure((round = 0) => {
+    const asked = cold && filter !== undefined ? { ...filter, not: { id: { eq: `fresh ${fresh++}` } } } : filter
+    store.searchSync(queries[round % queries.length], { limit, filter: asked })
+  })
 const list = (where) => measure(() => count(store.entries({ where })))
 const rows = [['none', 1, undefined]]
 for (const share of [0.0001, 0.001, 0.01, 0.1, 0.5, 1]) {

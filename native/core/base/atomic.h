@@ -40,6 +40,11 @@ inline T FetchAdd(T& word, T value) {
 }
 
 template <typename T>
+inline T FetchOr(T& word, T value) {
+  return std::atomic_ref<T>(word).fetch_or(value, std::memory_order_acq_rel);
+}
+
+template <typename T>
 inline T Exchange(T& word, T value) {
   return std::atomic_ref<T>(word).exchange(value, std::memory_order_acq_rel);
 }

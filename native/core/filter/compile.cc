@@ -131,7 +131,9 @@ bool Compiler::ParseMetadata() {
 }
 
 bool Compiler::ParseCondition(Field field, std::string path) {
-  if (!Count() || !OpenObject()) return false;
+  if (!Count()) return false;
+  const char* const begin = reader_.at();
+  if (!OpenObject()) return false;
   Condition condition;
   JsonReader::Text key;
   std::string scratch;
@@ -142,7 +144,10 @@ bool Compiler::ParseCondition(Field field, std::string path) {
   const uint32_t node = Begin(Filter::NodeKind::kLeaf);
   filter_.nodes_[node].leaf = static_cast<uint32_t>(filter_.leaves_.size());
   End(node);
-  filter_.leaves_.push_back({field, 0, std::move(condition)});
+  // The length of the path keeps path and condition apart, whatever they hold.
+  std::string text = std::to_string(static_cast<int>(field)) + ' ' + std::to_string(path.size()) + ' ' + path;
+  text.append(begin, reader_.at());
+  filter_.leaves_.push_back({field, 0, std::move(condition), std::move(text)});
   path_of_leaf_.push_back(std::move(path));
   return true;
 }

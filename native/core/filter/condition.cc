@@ -51,6 +51,38 @@ bool Condition::HoldsFor(const Value& value) const {
   return std::all_of(checks_.begin(), checks_.end(), [&](const Check& check) { return Holds(check, value); });
 }
 
+uint64_t Condition::HoldsForNumbers(const double* numbers, size_t count) const {
+  uint64_t holds = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+  for (const Check& check : checks_) holds &= HoldsForNumbers(check, numbers, count);
+  return holds;
+}
+
+/// Without a branch per number: columns are asked as fast as they are read.
+uint64_t Condition::HoldsForNumbers(const Check& check, const double* numbers, size_t count) {
+  const auto each = [&](auto holds) {
+    uint64_t bits = 0;
+    for (size_t i = 0; i < count; ++i) bits |= uint64_t{holds(numbers[i])} << i;
+    return bits;
+  };
+  const bool numeric = check.operation != Operator::kIn && check.operands.front().kind == ValueKind::kNumber;
+  if (!numeric) return each([&](double number) { return Holds(check, {ValueKind::kNumber, number, {}}); });
+  const double operand = check.operands.front().number;
+  switch (check.operation) {
+    case Operator::kEq:
+      return each([=](double number) { return number == operand; });
+    case Operator::kNe:
+      return each([=](double number) { return !(number == operand); });
+    case Operator::kGt:
+      return each([=](double number) { return number > operand; });
+    case Operator::kGte:
+      return each([=](double number) { return number >= operand; });
+    case Operator::kLt:
+      return each([=](double number) { return number < operand; });
+    default:
+      return each([=](double number) { return number <= operand; });
+  }
+}
+
 bool Condition::Holds(const Check& check, const Value& value) {
   if (check.operation == Operator::kIn) return IsIn(check.operands, value);
   const Value operand = check.operands.front().value();

@@ -4,6 +4,7 @@
 // false before true. Values of different kinds are unequal and have no order; an object equals nothing.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -43,6 +44,8 @@ class Condition {
   bool asks_value() const { return !checks_.empty(); }
   /// All that is asked of the value holds for this one.
   bool HoldsFor(const Value& value) const;
+  /// The same of `count` numbers, at most 64: bit i tells of the i-th.
+  uint64_t HoldsForNumbers(const double* numbers, size_t count) const;
   /// All that is asked of the value holds where there is none: nothing is unequal to everything.
   bool holds_for_nothing() const { return holds_for_nothing_; }
 
@@ -52,6 +55,7 @@ class Condition {
     std::vector<Operand> operands;  // of kIn: sorted
   };
   static bool Holds(const Check& check, const Value& value);
+  static uint64_t HoldsForNumbers(const Check& check, const double* numbers, size_t count);
 
   Existence existence_ = Existence::kAny;
   bool holds_for_nothing_ = true;

@@ -9,6 +9,19 @@
 namespace thermocline::filter {
 namespace {
 
+/// One state per leaf. Nearly every filter has few leaves, and then nothing is allocated per memory.
+class LeafStates {
+ public:
+  explicit LeafStates(size_t count) {
+    if (count > on_stack_.size()) on_heap_.resize(count);
+  }
+  LeafState* data() { return on_heap_.empty() ? on_stack_.data() : on_heap_.data(); }
+
+ private:
+  std::array<LeafState, 32> on_stack_{};
+  std::vector<LeafState> on_heap_;
+};
+
 Truth TruthOf(bool holds) { return holds ? Truth::kTrue : Truth::kFalse; }
 
 Verdict VerdictOf(Truth truth) { return truth == Truth::kTrue ? Verdict::kYes : Verdict::kNo; }
@@ -25,26 +38,35 @@ Truth TruthOf(const Condition& condition, const LeafState& state) {
   return TruthOf(state.has_value ? state.matched : condition.holds_for_nothing());
 }
 
+}  // namespace
+
 double NumberOf(Field field, const Columns& columns) {
   if (field == Field::kLastAccess) return LoadRelaxed(*columns.last_access);
   return std::bit_cast<double>(field == Field::kCreatedAt ? *columns.created_at : *columns.confidence);
 }
 
-}  // namespace
-
 Truth Filter::TestColumns(const Columns& columns) const { return Evaluate(0, {&columns, nullptr, nullptr}); }
+
+bool Filter::AskRecord(std::string_view id, std::string_view metadata, bool* answers) const {
+  LeafStates states(leaves_.size());
+  if (!paths_.all().empty() && !MetadataWalk(*this, states.data()).Run(metadata)) return false;
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    const Leaf& leaf = leaves_[i];
+    if (leaf.field == Field::kId) {
+      answers[i] = TruthOf(leaf.condition, {ValueKind::kString, 0, id}) == Truth::kTrue;
+    } else if (leaf.field == Field::kMetadata) {
+      answers[i] = TruthOf(leaf.condition, states.data()[i]) == Truth::kTrue;
+    }
+  }
+  return true;
+}
 
 Verdict Filter::Test(const Columns& columns, std::string_view id, std::string_view metadata) const {
   const Truth truth = Evaluate(0, {&columns, &id, nullptr});
   if (truth != Truth::kUnknown) return VerdictOf(truth);
-  // Nearly every filter has fewer leaves than this, and then nothing is allocated per memory.
-  constexpr size_t kLeavesOnStack = 32;
-  std::array<LeafState, kLeavesOnStack> on_stack{};
-  std::vector<LeafState> on_heap;
-  if (leaves_.size() > kLeavesOnStack) on_heap.resize(leaves_.size());
-  LeafState* const states = on_heap.empty() ? on_stack.data() : on_heap.data();
-  if (!MetadataWalk(*this, states).Run(metadata)) return Verdict::kCorrupt;
-  return VerdictOf(Evaluate(0, {&columns, &id, states}));
+  LeafStates states(leaves_.size());
+  if (!MetadataWalk(*this, states.data()).Run(metadata)) return Verdict::kCorrupt;
+  return VerdictOf(Evaluate(0, {&columns, &id, states.data()}));
 }
 
 Truth Filter::Evaluate(uint32_t at, const Known& known) const {
@@ -66,8 +88,24 @@ Truth Filter::Evaluate(uint32_t at, const Known& known) const {
   return unknown ? Truth::kUnknown : TruthOf(node.kind == NodeKind::kAnd);
 }
 
+Lanes Filter::Combine(uint32_t at, const Lanes* leaves) const {
+  const Node& node = nodes_[at];
+  if (node.kind == NodeKind::kLeaf) return leaves[node.leaf];
+  if (node.kind == NodeKind::kNot) {
+    const Lanes inner = Combine(at + 1, leaves);
+    return {inner.no, inner.yes};
+  }
+  const bool all = node.kind == NodeKind::kAnd;
+  Lanes lanes = all ? Lanes{~uint64_t{0}, 0} : Lanes{0, ~uint64_t{0}};
+  for (uint32_t child = at + 1; child < node.end; child = nodes_[child].end) {
+    const Lanes other = Combine(child, leaves);
+    lanes = all ? Lanes{lanes.yes & other.yes, lanes.no | other.no} : Lanes{lanes.yes | other.yes, lanes.no & other.no};
+  }
+  return lanes;
+}
+
 Truth Filter::EvaluateLeaf(uint32_t leaf, const Known& known) const {
-  const auto& [field, path, condition] = leaves_[leaf];
+  const auto& [field, path, condition, text] = leaves_[leaf];
   switch (field) {
     case Field::kMetadata:
       return known.metadata == nullptr ? Truth::kUnknown : TruthOf(condition, known.metadata[leaf]);

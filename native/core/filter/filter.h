@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -32,11 +33,24 @@ struct Columns {
 
 enum class Field : uint8_t { kCreatedAt, kLastAccess, kConfidence, kId, kMetadata };
 
+/// Of a field that is a column.
+double NumberOf(Field field, const Columns& columns);
+
 /// One Condition and what it is asked about.
 struct Leaf {
   Field field = Field::kMetadata;
   uint32_t path = 0;  // of kMetadata
   Condition condition;
+  std::string text;  // equal texts are the same question
+
+  /// Whether a record answers it, which never changes, and not a column.
+  bool of_record() const { return field == Field::kId || field == Field::kMetadata; }
+};
+
+/// What is known of up to 64 memories at once: a bit each. Neither bit: unknown.
+struct Lanes {
+  uint64_t yes = 0;
+  uint64_t no = 0;
 };
 
 /// What a walk over metadata found of a leaf.
@@ -56,6 +70,11 @@ class Filter {
   Truth TestColumns(const Columns& columns) const;
   /// The answer, whatever TestColumns said. `metadata`: JSON text, empty for {}.
   Verdict Test(const Columns& columns, std::string_view id, std::string_view metadata) const;
+
+  /// Answers of all leaves that a record answers; those of other leaves are left alone. False: the metadata is corrupt.
+  bool AskRecord(std::string_view id, std::string_view metadata, bool* answers) const;
+  /// What follows for the filter from what is known of each leaf.
+  Lanes Combine(const Lanes* leaves) const { return Combine(0, leaves); }
 
   const std::vector<Leaf>& leaves() const { return leaves_; }
   const PathTable& paths() const { return paths_; }
@@ -82,6 +101,7 @@ class Filter {
   Filter() = default;
   Truth Evaluate(uint32_t at, const Known& known) const;
   Truth EvaluateLeaf(uint32_t leaf, const Known& known) const;
+  Lanes Combine(uint32_t at, const Lanes* leaves) const;
 
   std::vector<Node> nodes_;  // the first is the root
   std::vector<Leaf> leaves_;

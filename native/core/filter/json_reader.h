@@ -30,6 +30,8 @@ class JsonReader {
       : at_(text.data()), end_(text.data() + text.size()), depth_max_(depth_max) {}
 
   bool failed() const { return failed_; }
+  /// The first byte that was not read.
+  const char* at() const { return at_; }
   /// Nothing but white space is left.
   bool AtEnd() {
     SkipSpace();

@@ -18,12 +18,13 @@ struct Chunk {
   uint32_t end;
 };
 
-/// Offers a memory that belongs to the snapshot to the best ones. kCorrupt when its record cannot be read.
+/// Offers a memory that belongs to the snapshot to the best ones. `filter`: has still to be asked; nullptr: it matches.
+/// kCorrupt when its record cannot be read.
 Status Offer(const store::Snapshot& snapshot, const MemoryFilter* filter, const Candidate& candidate,
              TopCandidates& top);
 
-/// Offers every memory of the chunk that can be a hit.
-Status ScanExactly(const store::Snapshot& snapshot, const Chunk& chunk, const RowScorer& scorer,
+/// Offers every memory of the chunk that can be a hit. `mask`: in these slots only; nullptr: in all.
+Status ScanExactly(const store::Snapshot& snapshot, const Chunk& chunk, const RowScorer& scorer, const SlotMask* mask,
                    const MemoryFilter* filter, TopCandidates& top);
 
 }  // namespace thermocline::search

@@ -1,24 +1,237 @@
 #include "core/search/memory_filter.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <functional>
+
 #include "core/store/log_reader.h"
 
 namespace thermocline::search {
+namespace {
+
+constexpr uint64_t kAll = ~uint64_t{0};
+
+// Memories that are asked to learn how many match: until so many matched, or so many were asked.
+constexpr uint64_t kSampleMatches = 4;
+constexpr uint64_t kSampleMin = 64;
+constexpr uint64_t kSampleMax = 512;
+// What asking a record out of turn costs, with the score that was computed in vain, in records asked in turn.
+constexpr double kSingly = 4;
+
+/// Calls `visit` with the number of each bit that is on.
+template <typename Visit>
+void ForEachBit(uint64_t bits, Visit visit) {
+  for (; bits != 0; bits &= bits - 1) visit(static_cast<uint32_t>(std::countr_zero(bits)));
+}
+
+/// Bits of the slots [first, end) in a word.
+uint64_t BitsWithin(uint32_t word, uint32_t first, uint32_t end) {
+  const uint32_t base = word * 64;
+  uint64_t bits = kAll;
+  if (first > base) bits &= kAll << (first - base);
+  if (end < base + 64) bits &= kAll >> (base + 64 - end);
+  return bits;
+}
+
+/// Some values of which there are nearly always few.
+template <typename T>
+class FewOf {
+ public:
+  explicit FewOf(size_t count) {
+    if (count > few_.size()) many_.reset(new T[count]());
+  }
+  T* data() { return many_ == nullptr ? few_.data() : many_.get(); }
+  T& operator[](size_t at) { return data()[at]; }
+
+ private:
+  std::array<T, 16> few_{};
+  std::unique_ptr<T[]> many_;
+};
+
+}  // namespace
 
 filter::Columns ColumnsOf(const store::Segment& segment, Slot slot) {
   return {&segment.created_at(slot), &segment.confidence(slot), &segment.statistics(slot).last_access};
 }
 
-bool MemoryFilter::Matches(const store::Segment& segment, Slot slot, uint64_t record_offset) const {
-  const filter::Columns columns = ColumnsOf(segment, slot);
-  const filter::Truth truth = filter_.TestColumns(columns);
-  if (truth != filter::Truth::kUnknown) return truth == filter::Truth::kTrue;
-  const auto record = store::ReadRecord(segment, record_offset);
-  const filter::Verdict verdict =
-      record ? filter_.Test(columns, record->id, record->metadata) : filter::Verdict::kCorrupt;
-  if (verdict == filter::Verdict::kCorrupt) {
-    damaged_.store(Position(segment.number(), record_offset).raw(), std::memory_order_relaxed);
+uint32_t SlotMask::Next(uint32_t slot, uint32_t end) const {
+  while (slot < end) {
+    const uint64_t rest = words_[slot / 64 - first_word_] >> (slot % 64);
+    if (rest != 0) return std::min(end, slot + static_cast<uint32_t>(std::countr_zero(rest)));
+    slot = (slot / 64 + 1) * 64;
   }
-  return verdict == filter::Verdict::kYes;
+  return end;
+}
+
+uint64_t SlotMask::Count() const {
+  uint64_t count = 0;
+  for (const uint64_t word : words_) count += static_cast<uint64_t>(std::popcount(word));
+  return count;
+}
+
+MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter,
+                           uint64_t limit)
+    : snapshot_(snapshot), filter_(filter) {
+  bool has_records = false;
+  for (const store::Snapshot::Part& part : snapshot.parts) parts_.push_back({part.segment, {}});
+  for (const filter::Leaf& leaf : filter.leaves()) {
+    conditions_.push_back(leaf.of_record() ? AnswerCache::Of(store).Get(leaf.text) : nullptr);
+    has_records = has_records || leaf.of_record();
+    const auto answers = leaf.of_record() ? conditions_.back()->Of(snapshot)
+                                          : std::vector<std::shared_ptr<SegmentAnswers>>(parts_.size());
+    for (size_t i = 0; i < parts_.size(); ++i) parts_[i].answers.push_back(answers[i]);
+  }
+  std::sort(parts_.begin(), parts_.end(),
+            [](const Part& a, const Part& b) { return std::less<>()(a.segment, b.segment); });
+  asks_all_ = !has_records || ChooseToAskAll(limit);
+  asked_.store(0, std::memory_order_relaxed);  // the sample is not what asking one by one costs
+}
+
+MemoryFilter::~MemoryFilter() {
+  if (asks_all_) return;
+  for (const auto& condition : conditions_) {
+    if (condition != nullptr) condition->AddAskedSingly(asked_.load(std::memory_order_relaxed));
+  }
+}
+
+/// By what is expected of this search, and what earlier ones asked one by one.
+bool MemoryFilter::ChooseToAskAll(uint64_t limit) const {
+  const Sample sample = TakeSample();
+  if (sample.unknown == 0) return true;
+  uint64_t spent = UINT64_MAX;
+  for (const auto& condition : conditions_) {
+    if (condition != nullptr) spent = std::min(spent, condition->asked_singly());
+  }
+  const double share = (static_cast<double>(sample.matches) + 0.5) / (static_cast<double>(sample.live) + 1);
+  const double wanted = static_cast<double>(limit) / share;
+  // The i-th memory looked at is among the `wanted` best so far with a probability of wanted / i.
+  const double reached = std::min(sample.memories, wanted * (1 + std::log(std::max(1.0, sample.memories / wanted))));
+  const double unknown = static_cast<double>(sample.unknown) / static_cast<double>(sample.live);
+  return (reached * unknown + static_cast<double>(spent)) * kSingly >= sample.memories * unknown;
+}
+
+MemoryFilter::Sample MemoryFilter::TakeSample() const {
+  uint64_t slots = 0;
+  for (const store::Snapshot::Part& part : snapshot_.parts) slots += part.slots;
+  Sample sample;
+  uint64_t looked_at = 0;
+  while (looked_at < std::min(slots, kSampleMax)) {
+    if (looked_at >= kSampleMin && (sample.matches >= kSampleMatches || sample.unknown == 0)) break;
+    // Steps of the golden ratio are spread evenly wherever they end (Weyl, 1916).
+    const double place = std::fmod(static_cast<double>(looked_at++) * 0.6180339887498949, 1.0);
+    auto at = static_cast<uint64_t>(place * static_cast<double>(slots));
+    size_t part = 0;
+    while (at >= snapshot_.parts[part].slots) at -= snapshot_.parts[part++].slots;
+    const store::Segment& segment = *snapshot_.parts[part].segment;
+    const auto word = static_cast<uint32_t>(at / 64);
+    const uint64_t bit = LiveSlots(segment, word, uint64_t{1} << at % 64);
+    if (bit == 0) continue;
+    ++sample.live;
+    const filter::Lanes known = AskKnown(PartOf(segment), word);
+    if ((bit & ~(known.yes | known.no)) != 0) ++sample.unknown;
+    if (Matches(segment, static_cast<Slot>(at))) ++sample.matches;
+  }
+  if (looked_at > 0) {
+    sample.memories = static_cast<double>(slots) * static_cast<double>(sample.live) / static_cast<double>(looked_at);
+  }
+  return sample;
+}
+
+const MemoryFilter::Part& MemoryFilter::PartOf(const store::Segment& segment) const {
+  return *std::lower_bound(parts_.begin(), parts_.end(), &segment, [](const Part& part, const store::Segment* wanted) {
+    return std::less<>()(part.segment, wanted);
+  });
+}
+
+/// Those of the wanted slots that belong to the snapshot.
+uint64_t MemoryFilter::LiveSlots(const store::Segment& segment, uint32_t word, uint64_t wanted) const {
+  uint64_t live = 0;
+  ForEachBit(wanted,
+             [&](uint32_t i) { live |= uint64_t{snapshot_.Holds(segment, static_cast<Slot>(word * 64 + i))} << i; });
+  return live;
+}
+
+void MemoryFilter::Mark(const store::Segment& segment, uint32_t first, uint32_t end, SlotMask* mask) const {
+  mask->Reset(first, end);
+  const Part& part = PartOf(segment);
+  uint32_t word = mask->first_word();
+  for (uint64_t& bits : mask->words()) {
+    const uint64_t wanted = BitsWithin(word, first, end);
+    filter::Lanes answer = AskKnown(part, word);
+    const uint64_t undecided = wanted & ~(answer.yes | answer.no);
+    if (asks_all_ && undecided != 0) {
+      AskRecords(part, word, LiveSlots(segment, word, undecided));
+      answer = AskKnown(part, word);
+    }
+    bits = wanted & (asks_all_ ? answer.yes : ~answer.no);
+    ++word;
+  }
+}
+
+bool MemoryFilter::Matches(const store::Segment& segment, Slot slot) const {
+  const Part& part = PartOf(segment);
+  const uint32_t word = Raw(slot) / 64;
+  const uint64_t bit = uint64_t{1} << Raw(slot) % 64;
+  filter::Lanes answer = AskKnown(part, word);
+  if ((bit & ~(answer.yes | answer.no)) != 0) {
+    AskRecords(part, word, bit);
+    answer = AskKnown(part, word);
+  }
+  return (bit & answer.yes) != 0;
+}
+
+/// What columns and earlier answers say of 64 slots; nothing that is right of those that are not committed.
+filter::Lanes MemoryFilter::AskKnown(const Part& part, uint32_t word) const {
+  FewOf<filter::Lanes> lanes(conditions_.size());
+  for (size_t leaf = 0; leaf < conditions_.size(); ++leaf) {
+    lanes[leaf] = part.answers[leaf] != nullptr ? part.answers[leaf]->Get(word)
+                                                : AskColumn(filter_.leaves()[leaf], *part.segment, word);
+  }
+  return filter_.Combine(lanes.data());
+}
+
+filter::Lanes MemoryFilter::AskColumn(const filter::Leaf& leaf, const store::Segment& segment, uint32_t word) const {
+  const auto slot = static_cast<Slot>(word * 64);
+  std::array<double, 64> numbers;
+  if (leaf.field == filter::Field::kLastAccess) {
+    const format::Statistics* const statistics = &segment.statistics(slot);
+    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = LoadRelaxed(statistics[i].last_access);
+  } else {
+    const uint64_t* const bits =
+        leaf.field == filter::Field::kCreatedAt ? &segment.created_at(slot) : &segment.confidence(slot);
+    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = std::bit_cast<double>(LoadRelaxed(bits[i]));
+  }
+  const bool impossible = leaf.condition.existence() == filter::Existence::kMustNot;
+  const uint64_t holds = impossible ? 0 : leaf.condition.HoldsForNumbers(numbers.data(), numbers.size());
+  return {holds, ~holds};
+}
+
+/// Notes what the records of the wanted slots, which belong to the snapshot, answer to every condition of the filter.
+void MemoryFilter::AskRecords(const Part& part, uint32_t word, uint64_t wanted) const {
+  const store::Segment& segment = *part.segment;
+  std::array<uint64_t, 64> offsets;
+  ForEachBit(wanted, [&](uint32_t i) {
+    offsets[i] = LoadRelaxed(segment.record(static_cast<Slot>(word * 64 + i)));
+    __builtin_prefetch(segment.LogBytes(offsets[i], sizeof(format::RecordHeader)).data());
+  });
+  FewOf<uint64_t> yes(conditions_.size());
+  FewOf<bool> answers(conditions_.size());
+  uint64_t asked = 0;
+  ForEachBit(wanted, [&](uint32_t i) {
+    const auto record = store::ReadRecord(segment, offsets[i]);
+    if (!record || !filter_.AskRecord(record->id, record->metadata, answers.data())) {
+      damaged_.store(Position(segment.number(), offsets[i]).raw(), std::memory_order_relaxed);
+      return;
+    }
+    asked |= uint64_t{1} << i;
+    for (size_t leaf = 0; leaf < conditions_.size(); ++leaf) yes[leaf] |= uint64_t{answers[leaf]} << i;
+  });
+  asked_.fetch_add(static_cast<uint64_t>(std::popcount(asked)), std::memory_order_relaxed);
+  for (size_t leaf = 0; leaf < conditions_.size(); ++leaf) {
+    if (part.answers[leaf] != nullptr) part.answers[leaf]->Note(word, asked, yes[leaf] & asked);
+  }
 }
 
 Status MemoryFilter::status() const {

@@ -1,11 +1,21 @@
-// A filter asked about the memories of a store: where its columns, id and metadata lie.
+// A filter at work on the memories of one snapshot.
 //
-// Thread rule: any number of threads may ask at once; the filter outlives it.
+// It answers for 64 slots at once where it can: from the columns, and from what earlier searches found out about
+// records (answers.h). Records that nobody asked yet are asked either all, before the search, or one by one, when they
+// would become hits. All is right when few match, since then most would be asked anyway; one by one is right when
+// many match. Which it is to be is decided by a sample, and by what asking one by one has cost before: so no filter
+// ever costs more than twice what it would have cost to know the right way beforehand.
+//
+// Thread rule: any number of threads may ask at once; store, snapshot and filter outlive it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <memory>
+#include <vector>
 
 #include "core/filter/filter.h"
+#include "core/search/answers.h"
 #include "core/store/store.h"
 
 namespace thermocline::search {
@@ -13,18 +23,71 @@ namespace thermocline::search {
 /// The columns of a slot whose memory is committed.
 filter::Columns ColumnsOf(const store::Segment& segment, Slot slot);
 
+/// A bit for each of some slots of a segment.
+class SlotMask {
+ public:
+  /// All bits off, for slots [first, end).
+  void Reset(uint32_t first, uint32_t end) {
+    first_word_ = first / 64;
+    words_.assign((end + 63) / 64 - first_word_, 0);
+  }
+  uint32_t first_word() const { return first_word_; }
+  std::vector<uint64_t>& words() { return words_; }
+
+  bool Has(uint32_t slot) const { return (words_[slot / 64 - first_word_] >> (slot % 64) & 1) != 0; }
+  /// The first slot from `slot` on whose bit is on, below `end`; else `end`.
+  uint32_t Next(uint32_t slot, uint32_t end) const;
+  uint64_t Count() const;
+
+ private:
+  uint32_t first_word_ = 0;
+  std::vector<uint64_t> words_;
+};
+
 class MemoryFilter {
  public:
-  explicit MemoryFilter(const filter::Filter& filter) : filter_(filter) {}
+  /// `limit`: hits that are wanted.
+  MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter, uint64_t limit);
+  ~MemoryFilter();
+  MemoryFilter(const MemoryFilter&) = delete;
+  MemoryFilter& operator=(const MemoryFilter&) = delete;
 
-  /// Of a memory that belongs to the snapshot searched. One that cannot be asked does not match, and `status` tells of
-  /// it.
-  bool Matches(const store::Segment& segment, Slot slot, uint64_t record_offset) const;
+  /// Switches on the slots [first, end) of a segment that may match.
+  void Mark(const store::Segment& segment, uint32_t first, uint32_t end, SlotMask* mask) const;
+  /// Whether those that Mark leaves on do match, so that `Matches` need not be asked.
+  bool asks_all() const { return asks_all_; }
+  /// Of a memory that belongs to the snapshot. One that cannot be asked does not match, and `status` tells of it.
+  bool Matches(const store::Segment& segment, Slot slot) const;
   /// kCorrupt with the place of a memory that could not be asked. For when all threads are done.
   Status status() const;
 
  private:
+  struct Part {
+    const store::Segment* segment;
+    std::vector<std::shared_ptr<SegmentAnswers>> answers;  // one per leaf; nullptr for columns
+  };
+
+  struct Sample {
+    uint64_t live = 0;     // memories that were asked
+    uint64_t unknown = 0;  // of them, answered by their records alone
+    uint64_t matches = 0;
+    double memories = 0;  // in the snapshot, estimated
+  };
+
+  bool ChooseToAskAll(uint64_t limit) const;
+  Sample TakeSample() const;
+  const Part& PartOf(const store::Segment& segment) const;
+  uint64_t LiveSlots(const store::Segment& segment, uint32_t word, uint64_t wanted) const;
+  filter::Lanes AskKnown(const Part& part, uint32_t word) const;
+  filter::Lanes AskColumn(const filter::Leaf& leaf, const store::Segment& segment, uint32_t word) const;
+  void AskRecords(const Part& part, uint32_t word, uint64_t wanted) const;
+
+  const store::Snapshot& snapshot_;
   const filter::Filter& filter_;
+  std::vector<std::shared_ptr<ConditionAnswers>> conditions_;  // one per leaf; nullptr for columns
+  std::vector<Part> parts_;                                    // by address of the segment
+  bool asks_all_ = false;
+  mutable std::atomic<uint64_t> asked_{0};    // records
   mutable std::atomic<uint64_t> damaged_{0};  // position of a record
 };
 

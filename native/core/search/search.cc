@@ -59,10 +59,10 @@ struct Piece {
 /// the next.
 class SearchJob final : public PoolJob {
  public:
-  SearchJob(const store::Store& store, const store::Snapshot& snapshot, const SearchRequest& options,
+  SearchJob(store::Store& store, const store::Snapshot& snapshot, const SearchRequest& options,
             std::span<const std::span<const float>> queries, const std::atomic<bool>& cancel)
       : store_(store), snapshot_(snapshot), options_(options), cancel_(cancel) {
-    if (options.filter != nullptr) filter_.emplace(*options.filter);
+    if (options.filter != nullptr) filter_.emplace(store, snapshot, *options.filter, options.limit);
     for (const std::span<const float> query : queries) {
       queries_.push_back(std::make_unique<Query>(store, options, query));
     }
@@ -75,7 +75,9 @@ class SearchJob final : public PoolJob {
   struct Scan;
 
   void MakePieces();
-  Status ScanPiece(const Piece& piece, Query& query, Scan& scan) const;
+  Status ScanPiece(const Piece& piece, const SlotMask* mask, Query& query, Scan& scan) const;
+  /// What has still to be asked of what a mask leaves on.
+  const MemoryFilter* unasked_filter() const { return filter_ && !filter_->asks_all() ? &*filter_ : nullptr; }
   void Fail(const Status& status);
   std::vector<SearchHit> BestOf(const Query& query) const;
 
@@ -127,28 +129,34 @@ void SearchJob::Fail(const Status& status) {
   next_piece_.store(pieces_.size(), std::memory_order_relaxed);
 }
 
-Status SearchJob::ScanPiece(const Piece& piece, Query& query, Scan& scan) const {
+Status SearchJob::ScanPiece(const Piece& piece, const SlotMask* mask, Query& query, Scan& scan) const {
   if (!piece.by_sketches) {
-    return ScanExactly(snapshot_, piece.chunk, query.scorer, filter_ ? &*filter_ : nullptr, scan.top);
+    return ScanExactly(snapshot_, piece.chunk, query.scorer, mask, unasked_filter(), scan.top);
   }
   if (scan.sketches == nullptr) {
     thread_local SketchScratch scratch;
-    scan.sketches = std::make_unique<SketchScanner>(store_, query.request, filter_ ? &*filter_ : nullptr, query.scorer,
-                                                    confidence_, scratch);
+    scan.sketches =
+        std::make_unique<SketchScanner>(store_, query.request, unasked_filter(), query.scorer, confidence_, scratch);
   }
-  return scan.sketches->Scan(snapshot_, piece.chunk, query.cut, scan.top);
+  return scan.sketches->Scan(snapshot_, piece.chunk, mask, query.cut, scan.top);
 }
 
 void SearchJob::Work() {
   std::vector<Scan> scans;
   scans.reserve(queries_.size());
   for (const std::unique_ptr<Query>& query : queries_) scans.emplace_back(*query);
+  thread_local SlotMask mask;  // kept, as fresh pages cost more than what is done with them
   for (;;) {
     const size_t at = next_piece_.fetch_add(1, std::memory_order_relaxed);
     if (at >= pieces_.size()) break;
+    if (filter_) {
+      if (cancel_.load(std::memory_order_relaxed)) return Fail(Status::Error(ErrorCode::kAborted));
+      const Chunk& chunk = pieces_[at].chunk;
+      filter_->Mark(*chunk.segment, chunk.first, chunk.end, &mask);
+    }
     for (size_t i = 0; i < queries_.size(); ++i) {
       if (cancel_.load(std::memory_order_relaxed)) return Fail(Status::Error(ErrorCode::kAborted));
-      const Status scanned = ScanPiece(pieces_[at], *queries_[i], scans[i]);
+      const Status scanned = ScanPiece(pieces_[at], filter_ ? &mask : nullptr, *queries_[i], scans[i]);
       if (!scanned.ok()) return Fail(scanned);
     }
   }

@@ -9,6 +9,8 @@ namespace {
 
 // Slots that are scored before there is any cut: enough that the cut they give is near the final one.
 constexpr size_t kSeeds = 64;
+// Slots whose bounds cost as much as one embedding that is scored in full.
+constexpr uint32_t kSlotsPerRow = 64;
 // Survivors ahead for which rows are asked for.
 constexpr size_t kRowsAhead = 12;
 // Survivors that are taken from the heap at once, so that each embedding is asked for while others are scored.
@@ -19,12 +21,17 @@ constexpr float kLowest = std::numeric_limits<float>::lowest();
 
 }  // namespace
 
-Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top) {
+Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, const SlotMask* mask, const Cut& cut,
+                           TopCandidates& top) {
+  const uint64_t marked = mask == nullptr ? chunk.end - chunk.first : mask->Count();
+  if (marked <= (chunk.end - chunk.first) / kSlotsPerRow) {
+    return ScanExactly(snapshot, chunk, scorer_, mask, filter_, top);
+  }
   if (prepared_ != chunk.segment) {
     // Numbers too large or too small for the estimate are not too large for the exact scan.
     if (!query_.Prepare(chunk.segment->centre())) {
       prepared_ = nullptr;
-      return ScanExactly(snapshot, chunk, scorer_, filter_, top);
+      return ScanExactly(snapshot, chunk, scorer_, mask, filter_, top);
     }
     prepared_ = chunk.segment;
   }
@@ -32,9 +39,9 @@ Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, 
   float least = query_.ClosenessOf(cut.value());
   if (least == kNoCut) {
     // Best ones first, so that the rest of the chunk meets a cut.
-    const float seeds = SeedBound();
+    const float seeds = SeedBound(static_cast<double>(marked) / (chunk.end - chunk.first));
     // Whatever their whole sketches say: what is not offered now is not looked at again.
-    BoundSurvivors(chunk, seeds, kLowest);
+    BoundSurvivors(chunk, mask, seeds, kLowest);
     THERMOCLINE_RETURN_IF_ERROR(OfferSurvivors(snapshot, chunk, cut, top));
     least = query_.ClosenessOf(cut.value());
     // Not twice the same.
@@ -43,7 +50,7 @@ Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, 
     }
     least = std::max(least, kLowest);
   }
-  BoundSurvivors(chunk, least, least);
+  BoundSurvivors(chunk, mask, least, least);
   return OfferSurvivors(snapshot, chunk, cut, top);
 }
 
@@ -56,15 +63,16 @@ void SketchScanner::BoundPrefixes(const Chunk& chunk) {
   std::fill(scratch_.upper.begin() + (chunk.end - chunk.first), scratch_.upper.end(), kNoCut);
 }
 
-/// A bound that about kSeeds slots or more reach: the kSeeds-th best of the groups' best.
-float SketchScanner::SeedBound() {
+/// A bound that about kSeeds marked slots or more reach: of the groups' best ones, the kSeeds-th if all are marked.
+float SketchScanner::SeedBound(double marked_share) {
   scratch_.group_best.clear();
   for (size_t group = 0; group < scratch_.upper.size(); group += kernels::kSketchGroup) {
     scratch_.group_best.push_back(
         *std::max_element(scratch_.upper.begin() + static_cast<ptrdiff_t>(group),
                           scratch_.upper.begin() + static_cast<ptrdiff_t>(group + kernels::kSketchGroup)));
   }
-  const size_t wanted = std::max<size_t>(kSeeds, 2 * request_.limit);
+  const auto wanted =
+      static_cast<size_t>(static_cast<double>(std::max<size_t>(kSeeds, 2 * request_.limit)) / marked_share);
   if (scratch_.group_best.size() <= wanted) return kLowest;
   const auto at = scratch_.group_best.begin() + static_cast<ptrdiff_t>(wanted);
   std::nth_element(scratch_.group_best.begin(), at, scratch_.group_best.end(), std::greater<>());
@@ -73,10 +81,15 @@ float SketchScanner::SeedBound() {
 
 /// Fills scratch_.survivors with the slots whose bounds by prefix and by the whole sketch allow it, also such as do not
 /// belong to the snapshot: of those any bound will do, since they are passed over when they are offered.
-void SketchScanner::BoundSurvivors(const Chunk& chunk, float prefix_least, float least) {
+void SketchScanner::BoundSurvivors(const Chunk& chunk, const SlotMask* mask, float prefix_least, float least) {
   scratch_.places.resize(scratch_.upper.size());
-  const size_t selected = kernels::Best().select_at_least(scratch_.upper.data(), scratch_.upper.size(), prefix_least,
-                                                          scratch_.places.data());
+  size_t selected = kernels::Best().select_at_least(scratch_.upper.data(), scratch_.upper.size(), prefix_least,
+                                                    scratch_.places.data());
+  if (mask != nullptr) {
+    const auto off = [&](uint32_t place) { return !mask->Has(chunk.first + place); };
+    const auto end = scratch_.places.begin() + static_cast<ptrdiff_t>(selected);
+    selected = static_cast<size_t>(std::remove_if(scratch_.places.begin(), end, off) - scratch_.places.begin());
+  }
   scratch_.survivors.clear();
   const store::Segment& segment = *chunk.segment;
   for (size_t i = 0; i < selected; ++i) {

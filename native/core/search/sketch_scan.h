@@ -32,7 +32,7 @@ struct SketchScratch {
 
 class SketchScanner {
  public:
-  /// `filter`: nullptr means all.
+  /// `filter`: has still to be asked of what a mask leaves on; nullptr: all of that matches.
   SketchScanner(const store::Store& store, const SearchRequest& request, const MemoryFilter* filter,
                 const RowScorer& scorer, double confidence, SketchScratch& scratch)
       : request_(request),
@@ -42,13 +42,14 @@ class SketchScanner {
         scratch_(scratch) {}
 
   /// Offers every memory of the chunk that the bounds allow. The segment has sketches; `chunk.first` is a multiple of
-  /// format::kSketchGroupSlots.
-  Status Scan(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
+  /// format::kSketchGroupSlots. `mask`: in these slots only; nullptr: in all.
+  Status Scan(const store::Snapshot& snapshot, const Chunk& chunk, const SlotMask* mask, const Cut& cut,
+              TopCandidates& top);
 
  private:
   void BoundPrefixes(const Chunk& chunk);
-  float SeedBound();
-  void BoundSurvivors(const Chunk& chunk, float prefix_least, float least);
+  float SeedBound(double marked_share);
+  void BoundSurvivors(const Chunk& chunk, const SlotMask* mask, float prefix_least, float least);
   Status OfferSurvivors(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
 
   const SearchRequest& request_;

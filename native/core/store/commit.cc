@@ -208,8 +208,9 @@ void Store::FillBlock(Segment& segment, const Operation& operation, bool with_em
     std::memcpy(segment.embedding(slot), put.embedding.data(), put.embedding.size_bytes());
   }
   WriteSketch(segment, slot, put.embedding.empty() ? nullptr : put.embedding.data());
-  segment.created_at(slot) = std::bit_cast<uint64_t>(put.created_at);
-  segment.confidence(slot) = std::bit_cast<uint64_t>(put.confidence);
+  // Atomic, because filters read columns of 64 slots at once, whoever is writing one of them.
+  StoreRelaxed(segment.created_at(slot), std::bit_cast<uint64_t>(put.created_at));
+  StoreRelaxed(segment.confidence(slot), std::bit_cast<uint64_t>(put.confidence));
   format::Statistics& statistics = segment.statistics(slot);
   StoreRelaxed(statistics.activation, put.activation);
   StoreRelaxed(statistics.last_access, put.last_access);
@@ -359,8 +360,8 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     }
     if (operation.patch.set_confidence) parts.confidence = operation.patch.confidence;
     Segment& segment = *plan.segment;
-    segment.created_at(operation.slot) = std::bit_cast<uint64_t>(parts.created_at);
-    segment.confidence(operation.slot) = std::bit_cast<uint64_t>(parts.confidence);
+    StoreRelaxed(segment.created_at(operation.slot), std::bit_cast<uint64_t>(parts.created_at));
+    StoreRelaxed(segment.confidence(operation.slot), std::bit_cast<uint64_t>(parts.confidence));
     const format::Statistics& from = operation.previous_segment->statistics(operation.previous_slot);
     format::Statistics& to = segment.statistics(operation.slot);
     StoreRelaxed(to.activation, LoadRelaxed(from.activation));

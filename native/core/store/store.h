@@ -100,6 +100,12 @@ struct IndexInfo {
   uint32_t generation;
 };
 
+/// What a layer above keeps for a store, for as long as that is open in this process.
+class Companion {
+ public:
+  virtual ~Companion() = default;
+};
+
 class Store final : private IdMatcher {
  public:
   /// Opens or creates; within one process one directory is one Store (registry.h decides that).
@@ -173,6 +179,12 @@ class Store final : private IdMatcher {
   uint64_t NotifyAbove(Sequence sequence, std::function<void()> callback);
   /// After it returns the callback is neither running nor called any more.
   void CancelNotify(uint64_t token);
+
+  /// The store's one companion; `make` makes it at first use.
+  Companion& GetCompanion(std::unique_ptr<Companion> (*make)()) {
+    std::call_once(companion_once_, [&] { companion_ = make(); });
+    return *companion_;
+  }
 
   /// Creates what the next writes will need; the helper's work, public for tests.
   void MakeSpaceAhead();
@@ -373,6 +385,10 @@ class Store final : private IdMatcher {
   // What the helper makes depends on how this process writes; hints.
   std::atomic<Filling> filling_{Filling::kByMapping};
   std::atomic<uint64_t> frame_bytes_{0};
+
+  std::once_flag companion_once_;
+  std::unique_ptr<Companion> companion_;
+
   std::thread helper_;
   std::mutex helper_mutex_;
   std::condition_variable helper_wake_;

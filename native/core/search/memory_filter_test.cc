@@ -1,0 +1,183 @@
+// A filter at work marks what a naive look at every memory marks: whether it asks all records or one by one, whatever
+// earlier searches found out, and while others write.
+
+#include "core/search/memory_filter.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/search/search.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::search {
+namespace {
+
+constexpr uint32_t kDimensions = 3;
+
+const char* const kFilters[] = {
+    "{}",
+    R"({"metadata":{"n":{"lt":3}}})",
+    R"({"metadata":{"n":{"lt":500}}})",
+    R"({"not":{"metadata":{"n":{"lt":500}}}})",
+    R"({"createdAt":{"gte":100,"lt":300}})",
+    R"({"createdAt":{"in":[1,2,3,"x"]},"confidence":{"exists":true}})",
+    R"({"confidence":{"exists":false}})",
+    R"({"or":[{"createdAt":{"lt":10}},{"metadata":{"n":{"gte":990}}},{"id":{"prefix":"7"}}]})",
+    R"({"createdAt":{"gt":900},"metadata":{"n":{"ne":5},"missing":{"exists":false}}})",
+    R"({"lastAccess":{"gt":"text"}})",
+    R"({"not":{"or":[{"id":{"gt":"2"}},{"metadata":{"n":{"eq":null}}}]}})",
+};
+
+filter::Filter Compiled(const std::string& text) {
+  Result<filter::Filter> filter = filter::Filter::Compile(text);
+  EXPECT_OK(filter);
+  return std::move(*filter);
+}
+
+test::Memory RandomMemory(Random& random) {
+  test::Memory memory;
+  memory.id = std::to_string(random.Below(1500));
+  memory.metadata = R"({"n":)" + std::to_string(random.Below(1000)) + "}";
+  memory.created_at = static_cast<double>(random.Below(1000));
+  memory.confidence = static_cast<double>(random.Below(5)) / 4;
+  memory.embedding = test::EmbeddingOf(random.Next(), kDimensions);
+  return memory;
+}
+
+void WriteAtRandom(store::Store& store, Random& random, int count) {
+  for (int i = 0; i < count; ++i) {
+    const test::Memory memory = RandomMemory(random);
+    if (random.Below(6) == 0) {
+      ASSERT_OK(test::Delete(store, memory.id));
+    } else {
+      ASSERT_OK(test::Put(store, memory));
+    }
+  }
+}
+
+/// Compares every slot of a snapshot with the filter asked by itself.
+void ExpectMarks(store::Store& store, const filter::Filter& filter, uint64_t limit) {
+  const Result<store::Snapshot> snapshot = store.TakeSnapshot();
+  ASSERT_OK(snapshot);
+  const MemoryFilter asked(store, *snapshot, filter, limit);
+  SlotMask mask;
+  for (const store::Snapshot::Part& part : snapshot->parts) {
+    // Chunks that begin and end anywhere.
+    for (uint32_t first = 0; first < part.slots; first += 100) {
+      const uint32_t end = std::min(part.slots, first + 100);
+      asked.Mark(*part.segment, first, end, &mask);
+      uint64_t marked = 0;
+      for (uint32_t raw = first; raw < end; ++raw) {
+        const auto slot = static_cast<Slot>(raw);
+        marked += mask.Has(raw) ? 1 : 0;
+        EXPECT_EQ(mask.Next(raw, end) == raw, mask.Has(raw));
+        if (!snapshot->Holds(*part.segment, slot)) continue;
+        const Result<store::MemoryRef> memory =
+            store.ReadAt(Position(part.segment->number(), LoadRelaxed(part.segment->record(slot))));
+        ASSERT_OK(memory);
+        const bool expected = filter.Test(ColumnsOf(*part.segment, slot), memory->record.id, memory->record.metadata) ==
+                              filter::Verdict::kYes;
+        if (expected) EXPECT_TRUE(mask.Has(raw));
+        if (asked.asks_all()) EXPECT_EQ(mask.Has(raw), expected);
+        EXPECT_EQ(asked.Matches(*part.segment, slot), expected);
+      }
+      EXPECT_EQ(mask.Count(), marked);
+    }
+  }
+  EXPECT_OK(asked.status());
+}
+
+TEST(MemoryFilter, MarksWhatMatchesWhateverWasFoundOutBefore) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  for (int round = 0; round < 8; ++round) {
+    WriteAtRandom(*store, random, 600);
+    for (const char* text : kFilters) {
+      for (const uint64_t limit : {uint64_t{1}, uint64_t{10}, uint64_t{100000}}) {
+        ExpectMarks(*store, Compiled(text), limit);
+      }
+    }
+    if (round == 4) ASSERT_OK(store.Reopen());
+  }
+}
+
+TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 6000);
+  const Result<store::Snapshot> snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  const auto asks_all = [&](const std::string& text) {
+    const filter::Filter filter = Compiled(text);
+    return MemoryFilter(*store, *snapshot, filter, 1).asks_all();
+  };
+  EXPECT_TRUE(asks_all(R"({"metadata":{"n":{"lt":0}}})"));
+  EXPECT_TRUE(asks_all(R"({"createdAt":{"lt":500}})"));
+  EXPECT_FALSE(asks_all(R"({"metadata":{"n":{"lt":900}}})"));
+  // Whoever comes again and again pays for all once.
+  const filter::Filter often = Compiled(R"({"metadata":{"n":{"lt":901}}})");
+  int searches = 0;
+  for (; searches < 10000; ++searches) {
+    const MemoryFilter asked(*store, *snapshot, often, 1);
+    if (asked.asks_all()) break;
+    const store::Snapshot::Part& part = snapshot->parts.back();
+    for (uint32_t raw = 0; raw < std::min(part.slots, 40u); ++raw) {
+      const auto slot = static_cast<Slot>((raw * 7 + static_cast<uint32_t>(searches) * 40) % part.slots);
+      if (snapshot->Holds(*part.segment, slot)) (void)asked.Matches(*part.segment, slot);
+    }
+  }
+  EXPECT_GT(searches, 0);
+  EXPECT_LT(searches, 10000);
+}
+
+TEST(MemoryFilter, SearchesBesideWritersFindOnlyWhatMatches) {
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  std::atomic<int> writing{2};
+  test::RunThreads(4, [&](int thread) {
+    Random random(TestSeed() + static_cast<uint64_t>(thread));
+    if (thread < 2) {
+      WriteAtRandom(*store, random, static_cast<int>(2500 * TestScale()));
+      writing.fetch_sub(1);
+      return;
+    }
+    const std::atomic<bool> cancel{false};
+    while (writing.load() > 0) {
+      const filter::Filter filter = Compiled(kFilters[random.Below(std::size(kFilters))]);
+      const std::vector<float> query = test::EmbeddingOf(random.Next(), kDimensions);
+      const auto hits = Search(*store, {.query = query, .limit = 20, .filter = &filter}, cancel);
+      ASSERT_OK(hits);
+      for (const SearchHit& hit : *hits) {
+        const Result<store::MemoryRef> memory = store->ReadAt(hit.position);
+        ASSERT_OK(memory);
+        const filter::Columns columns = ColumnsOf(*memory->segment, memory->record.slot());
+        EXPECT_EQ(filter.Test(columns, memory->record.id, memory->record.metadata), filter::Verdict::kYes);
+      }
+    }
+  });
+  test::ExpectWhole(*store);
+}
+
+TEST(AnswerCache, ForgetsWhatWasAskedLongAgoAndKeepsWhatWasAskedLast) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 300);
+  const Result<store::Snapshot> snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  AnswerCache& cache = AnswerCache::Of(*store);
+  EXPECT_EQ(&cache, &AnswerCache::Of(*store));
+  const std::weak_ptr<ConditionAnswers> first = cache.Get("first");
+  const std::weak_ptr<ConditionAnswers> kept = cache.Get("kept");
+  for (int i = 0; i < 200; ++i) {
+    (void)cache.Get(std::to_string(i) + std::string(100000, 'x'))->Of(*snapshot);
+    (void)cache.Get("kept");
+  }
+  EXPECT_TRUE(first.expired());
+  EXPECT_FALSE(kept.expired());
+}
+
+}  // namespace
+}  // namespace thermocline::search
