@@ -18,6 +18,7 @@ const char* const kFilters[] = {
     "{}",
     R"({"metadata":{"n":{"lt":3}}})",
     R"({"metadata":{"n":{"lt":500}}})",
+    R"({"metadata":{"m":{"lt":500}}})",  // the same condition on another path
     R"({"not":{"metadata":{"n":{"lt":500}}}})",
     R"({"createdAt":{"gte":100,"lt":300}})",
     R"({"createdAt":{"in":[1,2,3,"x"]},"confidence":{"exists":true}})",
@@ -37,7 +38,8 @@ filter::Filter Compiled(const std::string& text) {
 test::Memory RandomMemory(Random& random) {
   test::Memory memory;
   memory.id = std::to_string(random.Below(1500));
-  memory.metadata = R"({"n":)" + std::to_string(random.Below(1000)) + "}";
+  memory.metadata =
+      R"({"n":)" + std::to_string(random.Below(1000)) + R"(,"m":)" + std::to_string(random.Below(1000)) + "}";
   memory.created_at = static_cast<double>(random.Below(1000));
   memory.confidence = static_cast<double>(random.Below(5)) / 4;
   memory.embedding = test::EmbeddingOf(random.Next(), kDimensions);
