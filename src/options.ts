@@ -4,7 +4,7 @@
 // A value that is undefined counts as omitted; an unknown key is a TypeError, because a misspelt option that is
 // silently ignored is the worst kind of default.
 
-import { abortError, Failure, failure, outOfRange, wrongType } from './errors'
+import { abortError, Failure, failure, notSupported, outOfRange, wrongType } from './errors'
 import { encodeFilter } from './filter'
 import { addon, type NativeOpenOptions } from './native'
 import type { Durability, Metric } from './types'
@@ -121,12 +121,14 @@ const openKeys = [
   'expectedRecords',
   'lockTimeout',
   'allowNetworkFileSystem',
+  'indexed',
 ]
 
 /** OpenOptions as the addon takes them. */
 export function readOpenOptions(options: unknown): NativeOpenOptions {
   const bag = readBag(options, 'OpenOptions', openKeys)
   const { expectedRecords, lockTimeout } = bag
+  if (bag.indexed !== undefined) throw notSupported('indexed')
   return {
     dimensions: readDimensions(bag.dimensions),
     metric: readChoice(bag.metric, 'metric', metrics, -1),

@@ -50,6 +50,8 @@ export interface OpenOptions {
   lockTimeout?: number | undefined
   /** True: open although the file system is a network one, on which locks may not hold. Default false: NETWORK_FS. */
   allowNetworkFileSystem?: boolean | undefined
+  /** Metadata paths to keep an index of. NOT_SUPPORTED in this version: filters need none (docs/filters.md). */
+  indexed?: string[] | undefined
 }
 
 /**

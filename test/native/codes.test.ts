@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from 'node:path'
 import { open, salvage, ThermoclineError } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
-import { expectMisuse, expectUnchanged, failureOf, rejectionOf, shortCode } from '../support/failures.js'
+import { codeOf, expectMisuse, expectUnchanged, failureOf, rejectionOf, shortCode } from '../support/failures.js'
 import { crc32c } from '../support/format-reader.js'
 import { runProgram } from '../support/processes.js'
 import { temporaryDirectory, temporaryStore } from '../support/temporary.js'
@@ -137,6 +137,7 @@ test('NOT_SUPPORTED: what is to come is refused, never ignored', async () => {
   for (const promise of [store.compact(), store.backup(target), salvage('from', target)]) {
     expect(shortCode(await rejectionOf(promise))).toBe('NOT_SUPPORTED')
   }
+  expect(codeOf(() => open(target, { dimensions: 3, indexed: ['user'] }))).toBe('NOT_SUPPORTED')
   expect(existsSync(target)).toBe(false)
 })
 
