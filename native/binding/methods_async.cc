@@ -257,7 +257,10 @@ class FlushJob final : public Job {
 
 napi_value Flush(napi_env env, napi_callback_info info) {
   Handle* handle = Enter(env, info, nullptr, 0);
-  return handle == nullptr ? nullptr : Job::Start(env, std::make_unique<FlushJob>(*handle), "thermocline.flush");
+  if (handle == nullptr) return nullptr;
+  // The disk works while the job finds its thread.
+  if (handle->durability() != store::Durability::kNone) handle->store().BeginFlush();
+  return Job::Start(env, std::make_unique<FlushJob>(*handle), "thermocline.flush");
 }
 
 class VerifyJob final : public Job {

@@ -293,7 +293,8 @@ struct BootWords {
   uint64_t watermark;
   uint64_t watermark_sequence;
   uint64_t checkpoint;
-  uint64_t pad4[5];
+  uint64_t imaged;  // position: blocks of frames before it are in the log too, or behind the checkpoint
+  uint64_t pad4[4];
   uint64_t slots_ready[kSpaceWords];  // segment << 32 | slots backed by the disk, at segment % kSpaceWords
   uint64_t log_ready[kSpaceWords];    // segment << 32 | log bytes backed by the disk, in units of 8
 };

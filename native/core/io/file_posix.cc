@@ -151,6 +151,10 @@ Status File::PunchHole(uint64_t offset, uint64_t length) const {
   return Status::Ok();
 }
 
+void File::StartWriteOut(uint64_t offset, uint64_t length) const {
+  ::sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(length), SYNC_FILE_RANGE_WRITE);
+}
+
 Status File::SyncData() const {
   if (Retry([&] { return ::fdatasync(descriptor_); }) != 0) return Status::FromErrno(errno, role_);
   return Status::Ok();

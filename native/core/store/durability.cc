@@ -44,6 +44,7 @@ struct Store::FlushPlan {
   Position to;
   Sequence applied = 0;
   bool blocks = false;  // the blocks files are synced too, which moves the checkpoint
+  uint64_t room = 0;    // not 0: the log is to be backed up to here, then it is to be planned again
 };
 
 /// Blocks to repeat in one image frame.
@@ -73,25 +74,24 @@ Status Store::VisitBlocks(const Segment& segment, uint64_t from, uint64_t to, Vi
   return Status::Ok();
 }
 
-/// Write lock held, both places in `segment`, which is mapped. Too much for images: `plan->blocks`.
-Result<Store::ImagePlan> Store::PlanImages(const Segment& segment, FlushPlan* plan) const {
+/// Write lock held. Counts no further than to what is too much for images.
+Result<Store::ImagePlan> Store::PlanImages(const Segment& segment, uint64_t from, uint64_t to) const {
   ImagePlan images;
   const uint64_t stride = segment.layout().embedding_stride;
-  const Status walked = VisitBlocks(segment, plan->from.offset(), plan->to.offset(), [&](Slot, bool has_embedding) {
+  const Status walked = VisitBlocks(segment, from, to, [&](Slot, bool has_embedding) {
     images.bytes += format::ImageBytes(has_embedding ? stride : 0);
     images.count += 1;
     return images.bytes <= kImagesBytesMax;
   });
   if (!walked.ok()) return walked;
-  if (images.bytes > kImagesBytesMax) plan->blocks = true;
   return images;
 }
 
 /// Write lock held, room checked. Moves the tail behind the new frame.
-Status Store::AppendImages(Segment& segment, const ImagePlan& images, FlushPlan* plan) {
+Status Store::AppendImages(Segment& segment, const ImagePlan& images, uint64_t from, FlushPlan* plan) {
   const uint64_t offset = plan->to.offset();
   char* at = segment.log_data() + offset + sizeof(format::FrameHeader);
-  THERMOCLINE_RETURN_IF_ERROR(VisitBlocks(segment, plan->from.offset(), offset, [&](Slot slot, bool has_embedding) {
+  THERMOCLINE_RETURN_IF_ERROR(VisitBlocks(segment, from, offset, [&](Slot slot, bool has_embedding) {
     at += WriteImage(segment, slot, has_embedding, at);
     return true;
   }));
@@ -103,46 +103,66 @@ Status Store::AppendImages(Segment& segment, const ImagePlan& images, FlushPlan*
   StoreRelaxed(boot_->last_frame_crc, uint64_t{header.header_crc});
   StoreRelease(boot_->last_frame, plan->to.raw());
   plan->to = Position(segment.number(), offset + FrameBytes(header));
+  StoreRelaxed(boot_->imaged, plan->to.raw());
   return Status::Ok();
 }
 
-/// Flush lock held. Decides what is to be synced, under the write lock, and appends the image frame.
+/// Write lock held. Decides what is to be synced, and appends the image frame when there is room for it.
+Result<Store::FlushPlan> Store::PlanFlushLocked(Segment& segment, bool blocks) {
+  FlushPlan plan;
+  plan.from = Position(LoadRelaxed(boot_->watermark));
+  plan.to = Position(LoadRelaxed(boot_->tail));
+  plan.applied = LoadRelaxed(boot_->applied);
+  const Position checkpoint(LoadRelaxed(boot_->checkpoint));
+  // Images stay within one log, so that finding them again takes no look at others: a rotation moves the checkpoint.
+  plan.blocks = blocks || checkpoint.segment() != plan.to.segment() || segment.number() != plan.to.segment() ||
+                plan.to.offset() - checkpoint.offset() > kCheckpointBytes ||
+                plan.applied - LoadRelaxed(boot_->watermark_sequence) > kImagesBytesMax / format::ImageBytes(0);
+  if (plan.blocks) return plan;
+  const Position imaged(LoadRelaxed(boot_->imaged));
+  const uint64_t image_from =
+      imaged.segment() == plan.to.segment() ? std::max(imaged.offset(), plan.from.offset()) : plan.from.offset();
+  const Result<ImagePlan> images = PlanImages(segment, image_from, plan.to.offset());
+  if (!images.ok()) return images.status();
+  plan.blocks = images->bytes > kImagesBytesMax;
+  if (plan.blocks || images->count == 0) return plan;
+  const uint64_t end = plan.to.offset() + sizeof(format::FrameHeader) + images->bytes;
+  if (end > ReadyLogBytes(plan.to.segment())) {
+    plan.room = end;
+    return plan;
+  }
+  THERMOCLINE_RETURN_IF_ERROR(AppendImages(segment, *images, image_from, &plan));
+  if (LogIsDue(segment, plan.to.offset())) WakeHelper();
+  return plan;
+}
+
+/// Flush lock held.
 Result<Store::FlushPlan> Store::PlanFlush(FlushScope scope, uint64_t timeout_us) {
   bool blocks = scope == FlushScope::kBlocks;
   for (int turn = 0;; ++turn) {
-    const Position seen(LoadAcquire(boot_->tail));
-    if (seen.none()) return FlushPlan{};
-    Result<Segment*> segment = GetSegment(seen.segment());  // mapped before the lock (R17)
+    const Position tail(LoadAcquire(boot_->tail));
+    if (tail.none()) return FlushPlan{};
+    Result<Segment*> segment = GetSegment(tail.segment());  // mapped before the lock (R17)
     if (!segment.ok()) return segment.status();
-    uint64_t room_for = 0;
-    {
-      THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
-      const LockGuard guard(*write_lock_);
-      FlushPlan plan;
-      plan.from = Position(LoadRelaxed(boot_->watermark));
-      plan.to = Position(LoadRelaxed(boot_->tail));
-      plan.applied = LoadRelaxed(boot_->applied);
-      const Position checkpoint(LoadRelaxed(boot_->checkpoint));
-      // Images stay within one log, so that finding them again takes no look at others: a rotation moves the
-      // checkpoint.
-      plan.blocks = blocks || turn == kRoomTurns || checkpoint.segment() != plan.to.segment() ||
-                    seen.segment() != plan.to.segment() || plan.to.offset() - checkpoint.offset() > kCheckpointBytes ||
-                    plan.applied - LoadRelaxed(boot_->watermark_sequence) > kImagesBytesMax / format::ImageBytes(0);
-      if (plan.blocks) return plan;
-      Result<ImagePlan> images = PlanImages(**segment, &plan);
-      if (!images.ok()) return images.status();
-      if (plan.blocks || images->count == 0) return plan;
-      const uint64_t end = plan.to.offset() + sizeof(format::FrameHeader) + images->bytes;
-      if (end <= ReadyLogBytes(plan.to.segment())) {
-        THERMOCLINE_RETURN_IF_ERROR(AppendImages(**segment, *images, &plan));
-        if (LogIsDue(**segment, plan.to.offset())) WakeHelper();
-        return plan;
-      }
-      room_for = end;
-    }
+    THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
+    const Result<FlushPlan> plan = PlanFlushLocked(**segment, blocks || turn == kRoomTurns);
+    write_lock_->Release();
+    if (!plan.ok() || plan->room == 0) return plan;
     // No room, and none to be had (the log is full, or the disk): then the blocks themselves.
-    if (room_for > (*segment)->log_capacity() || !EnsureLog(**segment, room_for, timeout_us).ok()) blocks = true;
+    blocks = plan->room > (*segment)->log_capacity() || !EnsureLog(**segment, plan->room, timeout_us).ok();
   }
+}
+
+void Store::BeginFlush() {
+  const Pin pin;
+  const Position tail(LoadAcquire(boot_->tail));
+  if (tail.none() || IsDurable(sequence()) || StructureIsDue()) return;
+  Result<Segment*> segment = GetSegment(tail.segment());
+  if (!segment.ok() || !LockWrite(0).ok()) return;
+  const Result<FlushPlan> plan = PlanFlushLocked(**segment, false);
+  write_lock_->Release();
+  if (!plan.ok() || plan->blocks || plan->room > 0 || plan->from.segment() != plan->to.segment()) return;
+  (*segment)->log_file().StartWriteOut(plan->from.offset(), plan->to.offset() - plan->from.offset());
 }
 
 /// Flush lock held, or alone. Syncs logs, and blocks files with `blocks`, from one segment of the list to another.
