@@ -32,6 +32,8 @@ class File {
   static Result<File> Open(const File& directory, const char* path, Mode mode, FileRole role);
   /// A directory itself, for relative opens and syncs.
   static Result<File> OpenDirectory(const char* path);
+  /// One below another, which is no link.
+  static Result<File> OpenDirectoryAt(const File& directory, const char* name);
 
   bool is_open() const { return descriptor_ >= 0; }
   int descriptor() const { return descriptor_; }
@@ -67,6 +69,10 @@ class File {
 
 /// Creates a directory with mode 0700; an existing one is left as it is.
 Status MakeDirectory(const char* path);
+/// The same below a directory; there must be nothing of that name.
+Status MakeDirectoryAt(const File& directory, const char* name);
+/// Only an empty one. An absent one is not an error.
+Status RemoveDirectory(const File& directory, const char* name);
 /// Names in a directory, without "." and "..".
 Result<std::vector<std::string>> ListDirectory(const File& directory);
 Status Rename(const File& directory, const char* from, const char* to);

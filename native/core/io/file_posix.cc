@@ -81,6 +81,15 @@ Result<File> File::OpenDirectory(const char* path) {
   return file;
 }
 
+Result<File> File::OpenDirectoryAt(const File& directory, const char* name) {
+  File file;
+  file.role_ = FileRole::kDirectory;
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+  file.descriptor_ = Retry([&] { return ::openat(directory.descriptor_, name, kFlags); });
+  if (file.descriptor_ < 0) return Status::FromErrno(errno, FileRole::kDirectory);
+  return file;
+}
+
 Result<uint64_t> File::Size() const {
   struct stat info;
   if (::fstat(descriptor_, &info) != 0) return Status::FromErrno(errno, role_);
@@ -167,6 +176,18 @@ Status File::Sync() const {
 
 Status MakeDirectory(const char* path) {
   if (::mkdir(path, 0700) != 0 && errno != EEXIST) return Status::FromErrno(errno, FileRole::kDirectory);
+  return Status::Ok();
+}
+
+Status MakeDirectoryAt(const File& directory, const char* name) {
+  if (::mkdirat(directory.descriptor(), name, 0700) != 0) return Status::FromErrno(errno, FileRole::kDirectory);
+  return Status::Ok();
+}
+
+Status RemoveDirectory(const File& directory, const char* name) {
+  if (::unlinkat(directory.descriptor(), name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    return Status::FromErrno(errno, FileRole::kDirectory);
+  }
   return Status::Ok();
 }
 

@@ -88,6 +88,7 @@ void Batch::Clear() {
   rows_ = {};
   bytes_ = 0;
   slots_ = 0;
+  first_sequence = 0;
   applied = 0;
 }
 

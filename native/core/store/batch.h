@@ -128,6 +128,10 @@ class Batch {
   /// Operations that need a slot.
   uint32_t slots() const { return slots_; }
 
+  /// Sequence of the first operation, for copies of other stores; above the store's. 0: the next one. Deletions of
+  /// absent ids then take effect too.
+  Sequence first_sequence = 0;
+
   /// Set by the commit: operations that took effect.
   uint32_t applied = 0;
   /// The frame is to repeat its blocks, so that a sync of the log alone makes it durable (R13).

@@ -245,6 +245,10 @@ Status Store::PlanFrame(Batch& batch, Plan& plan) {
   const Position tail(LoadRelaxed(boot_->tail));
   plan.offset = tail.segment() == plan.segment->number() ? tail.offset() : format::kHeaderBytes;
   plan.first_sequence = LoadRelaxed(boot_->applied) + 1;
+  if (batch.first_sequence != 0) {
+    if (batch.first_sequence < plan.first_sequence) return Status::Error(ErrorCode::kArgumentRange);
+    plan.first_sequence = batch.first_sequence;
+  }
   plan.memories = LoadRelaxed(boot_->size);
   plan.record_bytes = 0;
   plan.image_bytes = 0;
@@ -309,7 +313,8 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
   if (operation.if_sequence != kAnySequence && static_cast<uint64_t>(operation.if_sequence) != present_sequence) {
     return Status::Error(ErrorCode::kConflict).set_value(static_cast<int64_t>(present_sequence));
   }
-  if (operation.kind != format::RecordKind::kPut && !present) return Status::Ok();
+  const bool copies_deletion = operation.kind == format::RecordKind::kDelete && batch.first_sequence != 0;
+  if (operation.kind != format::RecordKind::kPut && !present && !copies_deletion) return Status::Ok();
 
   format::RecordParts& parts = operation.parts;
   parts = {};
@@ -376,7 +381,7 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
   plan.records += 1;
   plan.inserts += operation.inserts ? 1 : 0;
   if (operation.kind == format::RecordKind::kDelete) {
-    plan.memories -= 1;
+    plan.memories -= present ? 1 : 0;
     return Status::Ok();
   }
   plan.image_bytes += format::ImageBytes(parts.has_embedding ? plan.segment->layout().embedding_stride : 0);

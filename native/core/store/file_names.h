@@ -1,4 +1,4 @@
-// Names of the files of a store.
+// Names of the files of a store, and paths in parts.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,18 @@ inline uint32_t SegmentOfFileName(const std::string& name) {
 
 inline bool IsStoreFileName(const std::string& name) {
   return name == "meta" || name == "meta.new" || name == "lock" || name == "cache" || SegmentOfFileName(name) != 0;
+}
+
+/// Directory and name of what a path names; slashes at its end do not count.
+struct PathParts {
+  std::string parent;
+  std::string name;
+};
+inline PathParts SplitPath(const std::string& path) {
+  const std::string trimmed = path.substr(0, path.find_last_not_of('/') + 1);
+  const size_t slash = trimmed.find_last_of('/');
+  if (slash == std::string::npos) return {".", trimmed};
+  return {trimmed.substr(0, slash + 1), trimmed.substr(slash + 1)};
 }
 
 }  // namespace thermocline::store

@@ -56,19 +56,27 @@ Result<std::optional<LogCursor::Item>> LogCursor::Next() {
   }
 }
 
-Result<std::optional<MemoryRef>> LogCursor::NextMemory() {
+Result<std::optional<MemoryRef>> LogCursor::NextMemory(bool sure) {
   for (;;) {
     Result<std::optional<Item>> item = Next();
     if (!item.ok()) return item.status();
     if (!item->has_value()) return std::optional<MemoryRef>();
     const MemoryRef& memory = (*item)->memory;
-    if (memory.record.kind() == format::RecordKind::kDelete) continue;
+    if (memory.record.kind() == format::RecordKind::kDelete) {
+      last_deletion_ = memory;
+      continue;
+    }
     Segment& segment = *memory.segment;
     const Slot slot = memory.record.slot();
     if (!Store::OwnsBlock(memory) || LoadAcquire(segment.born(slot)) != memory.record.header.sequence) {
       return Status::Corrupt(FileRole::kBlocks, Raw(segment.number()), segment.BlocksBytesFor(Raw(slot)));
     }
     if (snapshot_.Holds(segment, slot)) return std::optional<MemoryRef>(memory);
+    // A writer stores the index before the mark, so whoever saw the mark finds the newer record there.
+    const Position here(segment.number(), memory.log_offset);
+    if (sure && store_->PositionInIndex(memory.record.id) == here) {
+      return Status::Corrupt(FileRole::kBlocks, Raw(segment.number()), segment.layout().died_offset + 8 * Raw(slot));
+    }
   }
 }
 

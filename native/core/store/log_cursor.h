@@ -22,7 +22,10 @@ class LogCursor {
   /// nullopt: the end. kCorrupt: a record that cannot be read.
   Result<std::optional<Item>> Next();
   /// The next record that is a memory of the snapshot. nullopt: the end. kCorrupt: the columns contradict the log.
-  Result<std::optional<MemoryRef>> NextMemory();
+  /// `sure`: the index is asked as well about each record that is marked as replaced, so that none is missed.
+  Result<std::optional<MemoryRef>> NextMemory(bool sure = false);
+  /// The deletion that NextMemory passed over last.
+  const std::optional<MemoryRef>& last_deletion() const { return last_deletion_; }
   const Snapshot& snapshot() const { return snapshot_; }
   /// Of the frame that holds the record that Next gave last.
   uint64_t frame_offset() const { return frame_at_; }
@@ -45,6 +48,7 @@ class LogCursor {
   mutable size_t tail_part_ = SIZE_MAX;
   size_t end_part_ = SIZE_MAX;
   uint64_t end_ = 0;
+  std::optional<MemoryRef> last_deletion_;
 };
 
 }  // namespace thermocline::store

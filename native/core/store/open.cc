@@ -143,10 +143,7 @@ Status Store::OpenDirectory(const std::string& path, const OpenOptions& options)
     THERMOCLINE_RETURN_IF_ERROR(io::MakeDirectory(path.c_str()));
     if (Syncs()) {
       // The entry of the new directory must be as durable as what will be in it.
-      const std::string trimmed = path.substr(0, path.find_last_not_of('/') + 1);
-      const size_t slash = trimmed.find_last_of('/');
-      const std::string parent = slash == std::string::npos ? "." : trimmed.substr(0, slash + 1);
-      Result<io::File> parent_directory = io::File::OpenDirectory(parent.c_str());
+      Result<io::File> parent_directory = io::File::OpenDirectory(SplitPath(path).parent.c_str());
       if (!parent_directory.ok()) return parent_directory.status();
       THERMOCLINE_RETURN_IF_ERROR(parent_directory->Sync());
     }

@@ -40,7 +40,7 @@ Status Store::CheckRecord(const MemoryRef& memory) const {
 }
 
 Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
-  const uint64_t hash = SipHash13(hash_key_, id.data(), id.size());
+  const uint64_t hash = HashOf(id);
   // A segment that left the list between the index and the look at it (rewriting): the index knows better by now (R15).
   for (int restarts = 0;; ++restarts) {
     Result<std::optional<MemoryRef>> found = FindOnce(hash, id);
@@ -48,7 +48,6 @@ Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
   }
 }
 
-/// What the index names for an id: its newest record, perhaps one that is not visible yet.
 Position Store::PositionInIndex(uint64_t hash, std::string_view id) const {
   for (;;) {
     const uint64_t word = LoadAcquire(boot_->index);

@@ -74,6 +74,11 @@ struct StoreStats {
   bool recovered = false;
 };
 
+struct CopyResult {
+  uint64_t memories = 0;
+  Sequence sequence = 0;
+};
+
 struct Problem {
   ErrorCode code = ErrorCode::kCorrupt;
   std::string file;
@@ -141,6 +146,8 @@ class Store final : private IdMatcher {
   /// kCorrupt unless the record's checksum holds. A look-up reads no more than ids and headers, so whoever uses the
   /// rest of a record asks this first. Cost: one pass over the record.
   Status CheckRecord(const MemoryRef& memory) const;
+  /// What the index names for an id: its newest record, a deletion perhaps, or one that is not visible yet. Or none.
+  Position PositionInIndex(std::string_view id) const { return PositionInIndex(HashOf(id), id); }
   /// Block numbers of a record are trusted by nobody before one of these: whether its slot is there,
   static bool HasBlock(const MemoryRef& memory) { return memory.segment->Covers(memory.record.slot()); }
   /// and whether the slot says that it is this record's, so that a damaged number leads to no other memory's block.
@@ -177,6 +184,10 @@ class Store final : private IdMatcher {
 
   Result<VerifyReport> Verify(const std::atomic<bool>& cancel);
 
+  /// A snapshot as a store of its own in a directory that is absent or empty (backup.cc). kExists, kCorrupt (something
+  /// of the snapshot cannot be read), kAborted when `cancel` turns true; then nothing is left there.
+  Result<CopyResult> Backup(const std::string& directory, const std::atomic<bool>& cancel);
+
   // Waiting for commits (wait.cc).
   /// Calls back once, on a thread of the store, when applied > sequence. Returns a token.
   uint64_t NotifyAbove(Sequence sequence, std::function<void()> callback);
@@ -198,6 +209,8 @@ class Store final : private IdMatcher {
   Status GrowIndex(uint64_t entries_min);
 
  private:
+  friend class StoreCopy;
+
   // How long a close waits for the gate and the locks before it leaves without a clean marker.
   static constexpr uint64_t kCloseGateMicroseconds = 10000000;
 
@@ -216,6 +229,7 @@ class Store final : private IdMatcher {
   // read.cc
   Result<std::optional<MemoryRef>> FindOnce(uint64_t hash, std::string_view id);
   Position PositionInIndex(uint64_t hash, std::string_view id) const;
+  uint64_t HashOf(std::string_view id) const { return SipHash13(hash_key_, id.data(), id.size()); }
 
   // open.cc
   Status OpenDirectory(const std::string& path, const OpenOptions& options);

@@ -286,8 +286,7 @@ std::string_view Store::Verifier::IdAt(const LogScan& scan, uint64_t offset) con
   if (size == 0 || size > bytes.size() - sizeof(format::RecordHeader)) return {};
   const std::string_view id(bytes.data() + sizeof(format::RecordHeader), size);
   const Position here(part_->segment->number(), offset);
-  return store_.PositionInIndex(SipHash13(store_.hash_key_, id.data(), id.size()), id) == here ? id
-                                                                                               : std::string_view();
+  return store_.PositionInIndex(id) == here ? id : std::string_view();
 }
 
 /// A record whose own checksum holds.
@@ -335,8 +334,7 @@ void Store::Verifier::CheckPlaceInIndex(uint64_t offset, const format::RecordVie
   const Segment& segment = *part_->segment;
   const bool deletion = record.kind() == format::RecordKind::kDelete;
   const Position here(segment.number(), offset);
-  const Position found =
-      store_.PositionInIndex(SipHash13(store_.hash_key_, record.id.data(), record.id.size()), record.id);
+  const Position found = store_.PositionInIndex(record.id);
   if (found == here) {
     if (died != 0) ReportBlocks(segment.layout().died_offset + 8 * Raw(record.slot()), record.id);
     return;
@@ -359,7 +357,7 @@ void Store::Verifier::CheckPlaceInIndex(uint64_t offset, const format::RecordVie
 /// Where the index's probe for an id begins, in the file.
 uint64_t Store::Verifier::HomeCell(std::string_view id) const {
   const IndexWord word{LoadAcquire(store_.boot_->index)};
-  const uint64_t hash = SipHash13(store_.hash_key_, id.data(), id.size());
+  const uint64_t hash = store_.HashOf(id);
   return word.offset() + (hash & (word.cells() - 1)) * sizeof(format::IndexCell);
 }
 
@@ -410,7 +408,7 @@ void Store::Verifier::CheckCell(const IndexTable& table, uint64_t at, uint64_t o
     return;
   }
   const std::string_view id = memory->record.id;
-  const uint64_t hash = SipHash13(store_.hash_key_, id.data(), id.size());
+  const uint64_t hash = store_.HashOf(id);
   if (LoadRelaxed(cell.hash) != hash || table.FindCell(hash, id, store_) != &cell) Report(kCache, offset, id);
 }
 
