@@ -194,6 +194,19 @@ uint32_t Crc32cScalar(uint32_t crc, const void* data, size_t size) {
   return ~value;
 }
 
+uint32_t Crc32cSeedOf(uint32_t crc, const void* data, size_t size) {
+  // No two entries of the table share their highest byte, which is all that a step takes from there.
+  std::array<unsigned char, 256> entry_of{};
+  for (uint32_t i = 0; i < 256; ++i) entry_of[kTable[i] >> 24] = static_cast<unsigned char>(i);
+  const auto* bytes = static_cast<const unsigned char*>(data);
+  uint32_t value = ~crc;
+  for (size_t at = size; at-- > 0;) {
+    const uint32_t entry = entry_of[value >> 24];
+    value = ((value ^ kTable[entry]) << 8) | (entry ^ bytes[at]);
+  }
+  return ~value;
+}
+
 std::vector<Crc32cFunction> Crc32cVariants() {
   std::vector<Crc32cFunction> variants = {Crc32cScalar};
 #if defined(__x86_64__)

@@ -26,6 +26,17 @@ TEST(Crc32c, EveryVariantEqualsScalarOverLengthsAndAlignments) {
   }
 }
 
+TEST(Crc32c, RunsBackwardsToItsSeed) {
+  thermocline::test::Random random(thermocline::test::TestSeed());
+  for (int round = 0; round < 1000; ++round) {
+    std::vector<unsigned char> bytes(random.Below(200));
+    for (auto& byte : bytes) byte = static_cast<unsigned char>(random.Next());
+    const auto seed = static_cast<uint32_t>(random.Next());
+    const uint32_t crc = Crc32c(seed, bytes.data(), bytes.size());
+    EXPECT_EQ(thermocline::Crc32cSeedOf(crc, bytes.data(), bytes.size()), seed);
+  }
+}
+
 TEST(Crc32c, AChainOfCallsEqualsOneCall) {
   std::vector<unsigned char> bytes(3000, 0x5A);
   EXPECT_EQ(Crc32c(Crc32c(9, bytes.data(), 1000), bytes.data() + 1000, 2000), Crc32c(9, bytes.data(), 3000));
