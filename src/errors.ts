@@ -82,6 +82,8 @@ export const Failure = {
   NOT_A_STORE: findKind('NOT_A_STORE', 'store'),
   NETWORK_FS: findKind('NETWORK_FS', 'store'),
   ABORTED: findKind('ABORTED', 'store'),
+  BUSY: findKind('BUSY', 'store'),
+  IO: findKind('IO', 'store'),
 } as const
 
 /** An error of one entry of the list. Its stack begins at the caller of `maker`. */

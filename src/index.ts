@@ -1,14 +1,13 @@
 // The package: opening a store, its errors and its types.
 
-import { notSupported } from './errors'
-import { checkPath } from './options'
 import type { Store } from './store'
-import type { OpenOptions, SalvageResult } from './types'
+import type { OpenOptions } from './types'
 import { openWarmTier } from './warm/warm-tier'
 
 export { type CodedError, type ErrorDetails, type ErrorFacts, isThermoclineError, ThermoclineError } from './errors'
 export type { Store } from './store'
 export type * from './types'
+export { salvage } from './warm/salvage'
 
 /**
  * Opens the store in a directory, or creates it there; synchronous.
@@ -29,15 +28,4 @@ export type * from './types'
  */
 export function open(path: string, options?: OpenOptions): Store {
   return openWarmTier(path, options)
-}
-
-/**
- * Writes what can be read of a damaged store into a new one. NOT_SUPPORTED in this version.
- *
- * `from`: the damaged store, left as it is. `to`: absent or empty. Since 0.1.0.
- */
-export async function salvage(from: string, to: string): Promise<SalvageResult> {
-  checkPath(from, 'from')
-  checkPath(to, 'to')
-  throw notSupported('salvage')
 }

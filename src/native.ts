@@ -79,6 +79,7 @@ export interface Addon {
   /** Once per environment, before anything else: how the addon makes the errors it throws. */
   setErrorFactory(makeError: MakeError): void
   open(path: string, options: NativeOpenOptions): NativeStore
+  salvage(from: string, to: string): Promise<{ memories: number; lost: number }>
 }
 
 /** Strings of a read: `[content, metadata JSON, or undefined for {}, id]`. */
@@ -253,6 +254,8 @@ export interface NativeStore {
 
   flush(): Promise<void>
   verify(): Promise<{ memories: number; problems: NativeProblem[] }>
+  /** Rejects with _CLOSED soon after close, when nothing is left at the target. */
+  backup(directory: string): Promise<{ memories: number; sequence: number }>
 
   /** Memory index as it is now: `cells` of the table, `used` of them, `generation` counted from 1. */
   indexInfo(): { cells: number; used: number; generation: number }

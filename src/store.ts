@@ -201,14 +201,20 @@ export interface Store {
    */
   verify(): Promise<VerifyResult>
 
-  /** Copies a snapshot into a directory that is absent or empty. NOT_SUPPORTED in this version. */
+  /**
+   * Copies a snapshot, taken when it begins, into `directory`, absent or empty, off the event loop and while writers go
+   * on. The copy is a store of its own: sequences, statistics and `createdAt` are kept, the change history and what was
+   * replaced or deleted are not, so its `changes` begin at its own sequence. Every checksum is looked at on the way.
+   * Resolves when the copy is synced and in place; until then, and on any error, there is nothing at `directory`.
+   * Rejects with EXISTS, BUSY (another copy to the same place is under way), CORRUPT, FULL, IO, CLOSED.
+   */
   backup(directory: string): Promise<BackupResult>
 
   /** Where a memory lies; undefined when absent. For tools and tests. Errors: KEY_SIZE. */
   locate(id: string): Location | undefined
 
   /**
-   * Closes the store. Idempotent. Pending `search`, `verify` and followed `changes` reject with CLOSED, a running
+   * Closes the store. Idempotent. Pending `search`, `verify`, `backup` and followed `changes` reject with CLOSED, a running
    * `flush` completes, views get length 0. The last close on a store makes it durable, unless `durability: 'none'`.
    */
   close(): void
@@ -217,7 +223,7 @@ export interface Store {
   [Symbol.dispose](): void
 
   /**
-   * Awaits pending searches, checks and flushes, then closes. Followed `changes` never end, so they reject with
+   * Awaits pending searches, checks, backups and flushes, then closes. Followed `changes` never end, so they reject with
    * CLOSED.
    */
   [Symbol.asyncDispose](): Promise<void>

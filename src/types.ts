@@ -319,9 +319,9 @@ export interface CompactResult {
 
 /** What `backup` copied. */
 export interface BackupResult {
-  /** Memories in the copy. */
+  /** Memories copied. */
   memories: number
-  /** Sequence of the last write that the copy has. */
+  /** Sequence of the snapshot, and of the copy. */
   sequence: number
 }
 
@@ -329,6 +329,6 @@ export interface BackupResult {
 export interface SalvageResult {
   /** Memories in the new store. */
   memories: number
-  /** Memories that could not be read. */
+  /** Writes that were there and could not be read, and memories written without the embedding that they had. */
   lost: number
 }

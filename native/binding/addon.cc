@@ -37,7 +37,7 @@ std::string DescribeStatus(const Status& status) {
       text = "not supported";
       break;
     case ErrorCode::kCorrupt:
-      text = "the store's bytes are damaged";
+      text = "the store's bytes are damaged; `salvage` writes what can be read of it into a new store";
       break;
     case ErrorCode::kClosed:
       text = "the store is closed";
@@ -70,7 +70,7 @@ std::string DescribeStatus(const Status& status) {
       text = "the path is not a store, nor empty";
       break;
     case ErrorCode::kExists:
-      text = "the target exists";
+      text = "the target is there and is not an empty directory";
       break;
     case ErrorCode::kConflict:
       text = "the memory has another sequence than asked for";
@@ -174,6 +174,7 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "kernel", Text(env, kernels::Best().name, true));
   SetFunction(env, exports, "setErrorFactory", SetErrorFactory);
   SetFunction(env, exports, "open", Handle::Open);
+  SetFunction(env, exports, "salvage", Salvage);
   return exports;
 }
 

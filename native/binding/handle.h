@@ -203,6 +203,9 @@ const std::vector<Method>& AsyncMethods();  // methods_async.cc
 /// Gives the object the holder, which goes with it. False: an exception is pending.
 bool AttachHolder(napi_env env, napi_value object, std::unique_ptr<Holder> holder);
 
+/// Of the addon, not of a handle: salvage(from, to), a promise.
+napi_value Salvage(napi_env env, napi_callback_info info);
+
 /// Cancels all waits of a handle, calling back those that have not fired.
 void EndWaits(Handle& handle);
 

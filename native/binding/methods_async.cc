@@ -1,4 +1,4 @@
-// Search, flush, verify on the thread pool, and waits for commits.
+// Search, flush, verify, backup and salvage on the thread pool, and waits for commits.
 //
 // A job holds a use of the store, so the store stays open until it ends, and a shared flag that close sets. It touches
 // nothing of the handle's JavaScript side. When the environment goes down while a job runs, its completion may not
@@ -10,6 +10,7 @@
 
 #include "binding/handle.h"
 #include "core/search/search.h"
+#include "core/store/salvage.h"
 
 namespace thermocline::binding {
 namespace {
@@ -44,6 +45,7 @@ class Job {
   }
 
  protected:
+  Job() = default;  // of no store
   explicit Job(const Handle& handle)
       : use_(handle.use()), closing_(handle.closing), lock_timeout_us_(handle.lock_timeout_us()) {}
 
@@ -51,7 +53,7 @@ class Job {
 
   std::shared_ptr<StoreUse> use_;
   std::shared_ptr<std::atomic<bool>> closing_;
-  uint64_t lock_timeout_us_;
+  uint64_t lock_timeout_us_ = 0;
   Status status_;
 
  private:
@@ -303,6 +305,77 @@ napi_value Verify(napi_env env, napi_callback_info info) {
   return handle == nullptr ? nullptr : Job::Start(env, std::make_unique<VerifyJob>(*handle), "thermocline.verify");
 }
 
+// Copies -------------------------------------------------------------------------------------------------------------
+
+constexpr uint64_t kPathBytesMax = 1 << 16;
+
+Status ReadPath(napi_env env, napi_value value, std::string* out) {
+  std::vector<char> buffer;
+  std::string_view path;
+  const Status read = ReadText(env, value, buffer, kPathBytesMax, &path);
+  *out = path;
+  return read;
+}
+
+class BackupJob final : public Job {
+ public:
+  BackupJob(const Handle& handle, std::string directory) : Job(handle), directory_(std::move(directory)) {}
+  void Run() override {
+    ::thermocline::Result<store::CopyResult> copied = store().Backup(directory_, *closing_);
+    if (copied.ok()) {
+      result_ = *copied;
+    } else {
+      status_ = copied.status().code() == ErrorCode::kAborted ? Status::Error(ErrorCode::kClosed) : copied.status();
+    }
+  }
+  napi_value Result(napi_env env) override {
+    napi_value object = nullptr;
+    napi_create_object(env, &object);
+    SetNumber(env, object, "memories", static_cast<double>(result_.memories));
+    SetNumber(env, object, "sequence", static_cast<double>(result_.sequence));
+    return object;
+  }
+
+ private:
+  std::string directory_;
+  store::CopyResult result_;
+};
+
+napi_value Backup(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = Enter(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  std::string directory;
+  const Status read = ReadPath(env, argument, &directory);
+  if (!read.ok()) return Throw(env, read);
+  return Job::Start(env, std::make_unique<BackupJob>(*handle, std::move(directory)), "thermocline.backup");
+}
+
+class SalvageJob final : public Job {
+ public:
+  SalvageJob(std::string from, std::string to) : from_(std::move(from)), to_(std::move(to)) {}
+  void Run() override {
+    ::thermocline::Result<store::SalvageResult> salvaged = store::Salvage(from_, to_);
+    if (salvaged.ok()) {
+      result_ = *salvaged;
+    } else {
+      status_ = salvaged.status();
+    }
+  }
+  napi_value Result(napi_env env) override {
+    napi_value object = nullptr;
+    napi_create_object(env, &object);
+    SetNumber(env, object, "memories", static_cast<double>(result_.memories));
+    SetNumber(env, object, "lost", static_cast<double>(result_.lost));
+    return object;
+  }
+
+ private:
+  std::string from_;
+  std::string to_;
+  store::SalvageResult result_;
+};
+
 // Waits --------------------------------------------------------------------------------------------------------------
 
 /// On the JavaScript thread. `data`: a shared pointer of its own to the wait.
@@ -353,6 +426,18 @@ napi_value ChangesCancel(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
+napi_value Salvage(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2] = {nullptr, nullptr};
+  napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+  std::string from;
+  std::string to;
+  Status read = ReadPath(env, arguments[0], &from);
+  if (read.ok()) read = ReadPath(env, arguments[1], &to);
+  if (!read.ok()) return Throw(env, read);
+  return Job::Start(env, std::make_unique<SalvageJob>(std::move(from), std::move(to)), "thermocline.salvage");
+}
+
 void EndWaits(Handle& handle) {
   for (auto& [token, wait] : handle.waits) {
     handle.store().CancelNotify(wait->store_token);
@@ -368,6 +453,7 @@ const std::vector<Method>& AsyncMethods() {
       Method::Of<SearchCancel>("searchCancel"),
       Method::Of<Flush>("flush"),
       Method::Of<Verify>("verify"),
+      Method::Of<Backup>("backup"),
       Method::Of<ChangesWait>("changesWait"),
       Method::Of<ChangesCancel>("changesCancel"),
   };

@@ -61,6 +61,7 @@ import { MemoryViewer } from './memory-view'
 import { PendingWork } from './pending-work'
 import { search, searchMany, searchSync } from './similarity-search'
 import { Stages } from './stages'
+import { withTargetLock } from './target-lock'
 
 const { ifSequence: IF_SEQUENCE } = addon.numberAt
 
@@ -256,9 +257,19 @@ export class WarmTier implements Store {
   }
 
   async backup(directory: string): Promise<BackupResult> {
-    this.#open()
-    checkPath(directory, 'directory')
-    throw notSupported('backup')
+    try {
+      const state = this.#open()
+      const target = resolve(checkPath(directory, 'directory'))
+      // Not interruptible: it rejects by itself when the store closes, once nothing is left at the target.
+      return await state.pending.track(
+        withTargetLock(target, async () => {
+          if (state.closed) throw closedError()
+          return await state.native.backup(target)
+        }),
+      )
+    } catch (error) {
+      throw withAsyncStack(error)
+    }
   }
 
   locate(id: string): Location | undefined {

@@ -216,9 +216,8 @@ export function readContract(makeStore: StoreMaker): void {
     expect(first).toEqual({ ok: true, memories: 299, problems: [] })
   })
 
-  test('compact and backup reject as not supported', async () => {
+  test('compact rejects as not supported', async () => {
     const { store } = temporaryStore(makeStore)
     await expect(store.compact()).rejects.toMatchObject({ code: 'THERMOCLINE_NOT_SUPPORTED' })
-    await expect(store.backup('somewhere')).rejects.toMatchObject({ code: 'THERMOCLINE_NOT_SUPPORTED' })
   })
 }

@@ -451,7 +451,8 @@ class StoreReader {
   #checkHistory(frame: Frame, changes: ReadChange[], memories: number): void {
     if (frame.kind !== kRecords || this.#meta.replaced.length > 0) return
     const file = `${frame.segment}.log`
-    if (frame.firstSequence + frame.recordCount - 1 !== changes.length)
+    const before = changes.at(-1 - frame.recordCount)?.sequence ?? 0
+    if (frame.firstSequence - 1 > Math.max(before, this.#meta.changesFloor))
       this.#problem(file, frame.offset, 'gap in the sequences')
     if (frame.memoriesAfter !== memories) this.#problem(file, frame.offset, `memories_after is not ${memories}`)
   }

@@ -112,6 +112,7 @@ Status StoreCopy::EndWithDeletion(std::string_view id, Sequence sequence) {
 
 Status StoreCopy::Commit() {
   if (batch_->empty()) return Status::Ok();
+  const Pin pin;
   Result<Sequence> committed = store_->Commit(*batch_, kLockMicroseconds);
   batch_->Clear();
   return committed.status();

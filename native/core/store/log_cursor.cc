@@ -74,6 +74,7 @@ Result<std::optional<MemoryRef>> LogCursor::NextMemory(bool sure) {
     if (snapshot_.Holds(segment, slot)) return std::optional<MemoryRef>(memory);
     // A writer stores the index before the mark, so whoever saw the mark finds the newer record there.
     const Position here(segment.number(), memory.log_offset);
+    const Pin pin;  // the index may lead to segments that the snapshot does not hold
     if (sure && store_->PositionInIndex(memory.record.id) == here) {
       return Status::Corrupt(FileRole::kBlocks, Raw(segment.number()), segment.layout().died_offset + 8 * Raw(slot));
     }
