@@ -1,10 +1,10 @@
 // The table of figures in README, made from a file of results. Pure; scripts/figures.mjs reads and writes.
 //
-// README has, for each file: `<!-- figures: bench/results/<name>.json -->`, the table, `<!-- end of figures -->`.
+// README has, for each file: `<!-- figures: bench/results/<name>.json -->`, the table, `<!-- /figures -->`.
 
 import { formatFigure, formatRatio } from './report.mjs'
 
-const block = /(<!-- figures: (\S+) -->\n)[\s\S]*?(<!-- end of figures -->)/g
+const block = /(<!-- figures: (\S+) -->\n)[\s\S]*?(<!-- /figures -->)/g
 const verdicts = { true: 'reached', false: 'not yet', unknown: 'not judged' }
 
 function formatLine(row, subjects) {

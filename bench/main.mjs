@@ -97,10 +97,10 @@ async function main() {
   const scratch = makeScratch(directory)
   try {
     const results = await measure(rows, { options, scratch, say })
-    writeResults(results, name)
+    if (name !== undefined) writeResults(results, name)
     if (json) console.log(JSON.stringify(results, null, 1))
     if (!options.quick) say(`\n${formatVerdicts(results.rows, results.others)}`)
-    say(`${results.seconds} s; bench/results/${name}.json`)
+    say(`${results.seconds} s${name === undefined ? '' : `; bench/results/${name}.json`}`)
     if (results.rows.some(({ failures }) => Object.keys(failures).length > 0)) process.exitCode = 1
   } finally {
     rmSync(scratch, { recursive: true, force: true })

@@ -12,7 +12,7 @@ export const usage = `npm run bench -- [group ...] [options]
   --directory d  where the stores lie while it runs (a directory on a real disk)
   --name local   results go to bench/results/<name>.json and <name>-<group>.svg
   --json         the results on standard output instead of tables
-  --quick        small, ours alone: that it runs, not how fast
+  --quick        small, ours alone: that it runs, not how fast; writes files only with --name
 `
 
 export class UsageError extends Error {}
@@ -48,7 +48,7 @@ export function readOptions(commandArguments) {
         rounds: { type: 'string' },
         large: { type: 'string' },
         only: { type: 'string' },
-        name: { type: 'string', default: 'local' },
+        name: { type: 'string' },
         directory: { type: 'string' },
       },
     })
@@ -56,7 +56,7 @@ export function readOptions(commandArguments) {
     throw new UsageError(error.message)
   }
   const { values, positionals } = parsed
-  const { quick, json, help, name, directory } = values
+  const { quick, json, help, name = quick ? undefined : 'local', directory } = values
   const options = {
     quick,
     n: readCount(values, 'n', quick ? 2000 : 100_000, 100),
@@ -66,7 +66,8 @@ export function readOptions(commandArguments) {
     large: readCount(values, 'large', quick ? 5000 : 1_000_000, 0),
   }
   if (!quick && options.rounds < 3) throw new UsageError('--rounds must be at least 3: a median of fewer is none')
-  if (!/^[\w.-]+$/.test(name)) throw new UsageError('--name must be letters, digits, dots and dashes')
+  if (name !== undefined && !/^[\w.-]+$/.test(name))
+    throw new UsageError('--name must be letters, digits, dots and dashes')
   const chosen = chooseRows([...positionals, ...(values.only?.split(',') ?? [])])
   const rowsToRun = chosen.filter((row) => options.large > 0 || !row.large)
   return { options, rows: rowsToRun, json, help, name, directory }

@@ -1,0 +1,3 @@
+import type { Target } from './types.d.mts'
+
+export const targets: Record<string, Target>
