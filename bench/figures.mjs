@@ -4,7 +4,7 @@
 
 import { formatFigure, formatRatio } from './report.mjs'
 
-const block = /(<!-- figures: (\S+) -->\n)[\s\S]*?(<!-- /figures -->)/g
+const block = /(<!-- figures: (\S+) -->\n)[\s\S]*?(<!-- \/figures -->)/g
 const verdicts = { true: 'reached', false: 'not yet', unknown: 'not judged' }
 
 function formatLine(row, subjects) {

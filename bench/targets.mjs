@@ -41,6 +41,11 @@ function both(a, b, text) {
   }
 }
 
+/** Nobody reads every embedding in less time than reading takes: a faster search left some out. */
+const readEverything = {
+  reached: ({ ratio }) => (ratio['memory-probe'] === undefined ? undefined : ratio['memory-probe'] <= 1.5),
+}
+
 export const targets = {
   P1: timesBest(4, '>= 4 x the best peer'),
   P2: both(timesSubject('better-sqlite3', 12), atMost('p999', 1000), 'p50 <= 1/12 of better-sqlite3, p99.9 < 1 ms'),
@@ -54,7 +59,11 @@ export const targets = {
   P10: atMost('megabytes', 5, '<= 5 MB'),
   'P10-L': atMost('megabytes', 5, '<= 5 MB'),
   P11: atMost('allocated', 1.15, '<= 1.15'),
-  P12: both(timesBest(1), timesSubject('memory-probe', 0.85), 'the best, and >= 85 % of the memory bandwidth'),
+  P12: both(
+    timesBest(1),
+    both(timesSubject('memory-probe', 0.85), readEverything),
+    'the best, and >= 85 % of the memory bandwidth',
+  ),
   P13: both(timesBest(1), atLeast('recall', recallMin), '>= the best graph index, recall@10 >= .99, nothing to build'),
   P14: timesBest(10, '>= 10 x the best exact peer'),
 }

@@ -49,7 +49,12 @@ export const rows = [
       const path = join(context.scratch, 'agent')
       copyStore(context.filled, path)
       const { dimensions, n } = context.options
-      const opened = await context.peer.open(path, { dimensions, durability: 'flush', expected: n * 2 })
+      const opened = await context.peer.open(path, {
+        dimensions,
+        durability: 'flush',
+        search: 'default',
+        expected: n * 2,
+      })
       await opened.attach?.()
       return { opened }
     },

@@ -13,6 +13,7 @@ export const subjects: Record<string, Subject> = {
   'better-sqlite3': subject('better-sqlite3'),
   map: subject('Map', { ceiling: true }),
   'disk-probe': subject('pwrite + fdatasync', { reference: true }),
+  'memory-probe': subject('memory, read once', { reference: true }),
 }
 
 export const rate: Row = { id: 'P4', group: 'read', title: 'get', unit: '/s', figure: 'perSecond' }

@@ -40,6 +40,13 @@ test('a ceiling and a reference are no peers: the best peer is a peer', () => {
   expect([row.reached, row.beside]).toEqual([true, 'lmdb'])
 })
 
+test('an exact search faster than reading every embedding is no exact search', () => {
+  const exact = { ...latency, id: 'P12' }
+  const reached = (ours: number) =>
+    summarize(exact, { thermocline: [ours, ours, ours], lmdb: [9, 9, 9], 'memory-probe': [4, 4, 4] }, targets).reached
+  expect([reached(4.5), reached(5), reached(1)]).toEqual([true, false, false])
+})
+
 test('every measure of the list has a target', () => {
   const listed = Array.from({ length: 14 }, (_, i) => `P${i + 1}`)
   expect(Object.keys(targets)).toEqual(expect.arrayContaining(listed))
