@@ -95,11 +95,15 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
     ClaimedSlots claimed = std::exchange(claimed_next, {nullptr, 0});
     if (batch.slots() > 0) {
       const bool by_file = batch.rows() != nullptr && batch.slots() * dimensions_ * sizeof(float) >= kByFileBytes;
+      const Filling filling = by_file ? Filling::kByFile : Filling::kByMapping;
       if (claimed.segment == nullptr) {
-        Result<ClaimedSlots> result =
-            Claim(batch.slots(), log_bytes_min, by_file ? Filling::kByFile : Filling::kByMapping, timeout_us);
+        Result<ClaimedSlots> result = Claim(batch.slots(), log_bytes_min, filling, timeout_us);
         if (!result.ok()) return result.status();
         claimed = *result;
+      } else {
+        const Result<bool> backed = BackClaimed(claimed, batch.slots(), filling, timeout_us);
+        if (!backed.ok()) return backed.status();
+        if (!*backed) continue;
       }
       large = batch.slots() > claimed.segment->slots() / kLargePartOfSegment;
       Status prepared = PrepareOperations(batch, claimed, by_file);

@@ -26,16 +26,22 @@ void ForgetOtherThreads() {
   }
 }
 
-/// Whether the kernel makes barriers for others. Asked once; who comes meanwhile waits for the answer.
+enum class Barrier : uint32_t { kNotAsked, kThere, kNotThere };
+std::atomic<Barrier> barrier{Barrier::kNotAsked};
+std::atomic<bool> forks_are_watched{false};
+
+/// Whether the kernel makes barriers for others. Asked by whoever comes first, and by who comes meanwhile: a static
+/// that is initialized once would lock out the child of a process that forks just then.
 bool BarrierIsThere() {
-  static const bool there = [] {
-    io::OnFork(ForgetOtherThreads);
-    const bool prepared = io::PrepareProcessBarrier();
+  Barrier answer = barrier.load(std::memory_order_acquire);
+  if (answer == Barrier::kNotAsked) {
+    if (!forks_are_watched.exchange(true)) io::OnFork(ForgetOtherThreads);
+    answer = io::PrepareProcessBarrier() ? Barrier::kThere : Barrier::kNotThere;
+    barrier.store(answer, std::memory_order_release);
     // From here on pins may do without a fence. Every grace comes through here first, so each of them asks the kernel.
-    pins_make_fences.store(!prepared, std::memory_order_relaxed);
-    return prepared;
-  }();
-  return there;
+    if (answer == Barrier::kThere) pins_make_fences.store(false, std::memory_order_relaxed);
+  }
+  return answer == Barrier::kThere;
 }
 
 }  // namespace

@@ -74,30 +74,38 @@ Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t log_bytes_min,
     const uint32_t first = ClaimSlot(claim);
     Result<Segment*> segment = GetSegment(number);
     if (!segment.ok()) return segment.status();
-    const uint64_t end = uint64_t{first} + count;
-    if (end > (*segment)->slots()) {
-      ClaimedSlots claimed{nullptr, 0};
+    ClaimedSlots claimed{*segment, first};
+    if (uint64_t{first} + count > (*segment)->slots()) {
+      claimed.segment = nullptr;
       THERMOCLINE_RETURN_IF_ERROR(
           Rotate(Raw(number), count, log_bytes_min, timeout_us, HasTurn() ? &claimed : nullptr));
-      if (claimed.segment != nullptr) return claimed;
-      continue;
+      if (claimed.segment == nullptr) continue;
     }
-    const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[Raw(number) % format::kSpaceWords]), number);
-    const bool by_file = filling == Filling::kByFile;
-    if (filling_.load(std::memory_order_relaxed) != filling) filling_.store(filling, std::memory_order_relaxed);
-    if (end > ready) {
-      THERMOCLINE_RETURN_IF_ERROR(by_file ? ReserveRows(**segment, first, static_cast<uint32_t>(end), timeout_us)
-                                          : EnsureSlots(**segment, static_cast<uint32_t>(end), timeout_us));
-      // Closed while this thread slept: the slots may not be backed and could not be used anyway.
-      if (ClaimSegment(LoadAcquire(boot_->claim)) != Raw(number)) continue;
-    }
-    const uint64_t ahead = kBlocksAheadBytes / 2 / (*segment)->layout().embedding_stride;
-    const bool blocks_due = !by_file && ready < (*segment)->slots() && end + ahead > ready;
-    const bool segment_due =
-        end > NextSegmentDueAt((*segment)->slots()) && newest_listed_.load(std::memory_order_relaxed) == Raw(number);
-    if (blocks_due || segment_due) WakeHelper();
-    return ClaimedSlots{*segment, first};
+    Result<bool> backed = BackClaimed(claimed, count, filling, timeout_us);
+    if (!backed.ok()) return backed.status();
+    if (*backed) return claimed;
   }
+}
+
+/// False when the segment was closed meanwhile: the slots may not be backed and could not be used anyway.
+Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Filling filling, uint64_t timeout_us) {
+  Segment& segment = *claimed.segment;
+  const SegmentNumber number = segment.number();
+  const uint64_t end = uint64_t{claimed.first} + count;
+  const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[Raw(number) % format::kSpaceWords]), number);
+  const bool by_file = filling == Filling::kByFile;
+  if (filling_.load(std::memory_order_relaxed) != filling) filling_.store(filling, std::memory_order_relaxed);
+  if (end > ready) {
+    THERMOCLINE_RETURN_IF_ERROR(by_file ? ReserveRows(segment, claimed.first, static_cast<uint32_t>(end), timeout_us)
+                                        : EnsureSlots(segment, static_cast<uint32_t>(end), timeout_us));
+    if (ClaimSegment(LoadAcquire(boot_->claim)) != Raw(number)) return false;
+  }
+  const uint64_t ahead = kBlocksAheadBytes / 2 / segment.layout().embedding_stride;
+  const bool blocks_due = !by_file && ready < segment.slots() && end + ahead > ready;
+  const bool segment_due =
+      end > NextSegmentDueAt(segment.slots()) && newest_listed_.load(std::memory_order_relaxed) == Raw(number);
+  if (blocks_due || segment_due) WakeHelper();
+  return true;
 }
 
 Status Store::EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us) {

@@ -274,6 +274,7 @@ class Store final : private IdMatcher {
   /// How a writer fills the embeddings it claims slots for.
   enum class Filling { kByMapping, kByFile };
   Result<ClaimedSlots> Claim(uint32_t count, uint64_t log_bytes_min, Filling filling, uint64_t timeout_us);
+  Result<bool> BackClaimed(const ClaimedSlots& claimed, uint32_t count, Filling filling, uint64_t timeout_us);
   Status Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us,
                 ClaimedSlots* claimed = nullptr);
   Result<uint32_t> CreateNextSegment(uint32_t slots_min, uint64_t log_bytes_min);
