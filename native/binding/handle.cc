@@ -9,23 +9,6 @@
 #include "core/base/utf.h"
 
 namespace thermocline::binding {
-namespace {
-
-Status ReadLongText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max,
-                    std::string_view* out) {
-  size_t length = 0;
-  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
-    return Status::Error(ErrorCode::kArgument);
-  }
-  if (length > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
-  buffer.resize(length + 1);
-  napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length);
-  *out = {buffer.data(), length};
-  return Status::Ok();
-}
-
-}  // namespace
-
 Handle::Handle(napi_env env, std::shared_ptr<StoreUse> use, const store::OpenOptions& options)
     : single(use->store().hash_key()),
       stages{Stage(use->store().hash_key()), Stage(use->store().hash_key())},
@@ -251,6 +234,19 @@ Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size
     return nullptr;
   }
   return handle;
+}
+
+Status ReadLongText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max,
+                    std::string_view* out) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
+    return Status::Error(ErrorCode::kArgument);
+  }
+  if (length > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
+  buffer.resize(length + 1);
+  napi_get_value_string_utf8(env, value, buffer.data(), buffer.size(), &length);
+  *out = {buffer.data(), length};
+  return Status::Ok();
 }
 
 Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,

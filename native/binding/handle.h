@@ -210,6 +210,10 @@ napi_value Salvage(napi_env env, napi_callback_info info);
 void EndWaits(Handle& handle);
 
 /// Reads a string of at most `bytes_max` bytes of UTF-8 into a reused buffer; kTooLarge beyond.
+/// Any length, by V8's own conversion.
+Status ReadLongText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max,
+                    std::string_view* out);
+/// The same, faster for texts of a few thousand characters.
 Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,
                 std::string_view* out);
 

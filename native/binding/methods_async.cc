@@ -312,7 +312,7 @@ constexpr uint64_t kPathBytesMax = 1 << 16;
 Status ReadPath(napi_env env, napi_value value, std::string* out) {
   std::vector<char> buffer;
   std::string_view path;
-  const Status read = ReadText(env, value, buffer, kPathBytesMax, &path);
+  const Status read = ReadLongText(env, value, buffer, kPathBytesMax, &path);
   *out = path;
   return read;
 }

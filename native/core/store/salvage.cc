@@ -254,7 +254,10 @@ void Salvager::FindLayouts() {
     if (layout && layout->segment == Raw(part.number) && layout->dimensions == description_.dimensions) {
       part.layout = layout;
     } else if (part.slots != 0) {
-      part.layout = format::MakeBlocksHeader({}, part.number, part.slots, description_.dimensions);
+      // As segments are made today. Of one from before sketches the embeddings' checksums then fail, which is a loss
+      // said.
+      part.layout =
+          format::MakeBlocksHeader({}, part.number, part.slots, description_.dimensions, format::SketchKind::kRabitq1);
     }
   }
 }
