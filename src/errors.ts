@@ -83,7 +83,6 @@ export const Failure = {
   NETWORK_FS: findKind('NETWORK_FS', 'store'),
   ABORTED: findKind('ABORTED', 'store'),
   BUSY: findKind('BUSY', 'store'),
-  IO: findKind('IO', 'store'),
 } as const
 
 /** An error of one entry of the list. Its stack begins at the caller of `maker`. */

@@ -1,4 +1,5 @@
-// Search, flush, verify, backup and salvage on the thread pool, and waits for commits.
+// Search, flush, verify, backup and salvage on the thread pool, and waits for commits; in one file, because all are
+// jobs of the one kind that stands at the top.
 //
 // A job holds a use of the store, so the store stays open until it ends, and a shared flag that close sets. It touches
 // nothing of the handle's JavaScript side. When the environment goes down while a job runs, its completion may not

@@ -55,6 +55,17 @@ const methods: Record<string, { bad: unknown[]; good: unknown }[]> = {
     { bad: wrong.badQueries, good: [1, 0, 0] },
     { bad: [...wrong.badSearch, ...wrong.withKey('filter', wrongFilters)], good: undefined },
   ],
+  searchMany: [
+    {
+      bad: [
+        undefined,
+        ...wrong.strange.filter((value) => !Array.isArray(value)),
+        ...wrong.badQueries.map((query) => [query]),
+      ],
+      good: [[1, 0, 0]],
+    },
+    { bad: [...wrong.badSearch, ...wrong.withKey('filter', wrongFilters)], good: undefined },
+  ],
   searchSync: [
     { bad: wrong.badQueries, good: [1, 0, 0] },
     { bad: [...wrong.badSearch, ...wrong.withKey('filter', wrongFilters)], good: undefined },
