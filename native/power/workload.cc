@@ -62,6 +62,8 @@ Sequence LeaveFrameInDoubt(store::Store& store, const std::string& directory, co
                                   memory.embedding.size() * sizeof(float));
   }
   std::memcpy(body, &record, sizeof record);
+  const Position place(segment->number(), tail.offset() + sizeof(format::FrameHeader));
+  format::SealRecord(body, format::FrameSeed(store.salt(), place));
   format::FrameHeader header{};
   header.magic = format::kFrameMagic;
   header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);

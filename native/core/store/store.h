@@ -196,7 +196,8 @@ class Store final : private IdMatcher {
 
   /// The store's one companion; `make` makes it at first use.
   Companion& GetCompanion(std::unique_ptr<Companion> (*make)()) {
-    std::call_once(companion_once_, [&] { companion_ = make(); });
+    const std::lock_guard<std::mutex> guard(companion_mutex_);
+    if (companion_ == nullptr) companion_ = make();
     return *companion_;
   }
 
@@ -405,7 +406,7 @@ class Store final : private IdMatcher {
   std::atomic<Filling> filling_{Filling::kByMapping};
   std::atomic<uint64_t> frame_bytes_{0};
 
-  std::once_flag companion_once_;
+  std::mutex companion_mutex_;
   std::unique_ptr<Companion> companion_;
 
   std::thread helper_;

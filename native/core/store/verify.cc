@@ -6,6 +6,7 @@
 // 0 to a sequence above that moment, and the index, which only moves on to newer records.
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <map>
 
@@ -32,6 +33,7 @@ class Store::Verifier {
   Result<VerifyReport> Run();
 
  private:
+  static bool IsRefusal(const Status& status);
   void Report(const char* file, uint64_t offset, std::string_view id = {}) {
     report_.problems.push_back({ErrorCode::kCorrupt, file, offset, std::string(id)});
   }
@@ -50,9 +52,9 @@ class Store::Verifier {
   void ReportBlocks(uint64_t offset, std::string_view id) {
     Report(BlocksFileName(part_->segment->number()).text, offset, id);
   }
-  void CheckMeta();
+  Status CheckMeta();
   void CheckWords();
-  void CheckHeaders();
+  Status CheckHeaders();
   std::optional<uint64_t> EndOf(size_t part) const;
   void WalkPart(std::optional<uint64_t> end);
   void PassOver(const LogScan& scan, uint64_t* at);
@@ -98,7 +100,7 @@ Result<VerifyReport> Store::Verify(const std::atomic<bool>& cancel) {
 
 Result<VerifyReport> Store::Verifier::Run() {
   list_ = store_.List();
-  CheckMeta();
+  THERMOCLINE_RETURN_IF_ERROR(CheckMeta());
   CheckWords();
   for (size_t i = 0; i < snapshot_.parts.size(); ++i) {
     part_ = &snapshot_.parts[i];
@@ -107,7 +109,7 @@ Result<VerifyReport> Store::Verifier::Run() {
     part_is_rewritten_ = std::any_of(list_->replaced.begin(), list_->replaced.end(),
                                      [number](const format::ReplacedEntry& entry) { return entry.by == number; });
     named_.assign(part_->segment->slots(), false);
-    CheckHeaders();
+    THERMOCLINE_RETURN_IF_ERROR(CheckHeaders());
     WalkPart(EndOf(i));
     if (cancel_.load(std::memory_order_relaxed)) return ErrorCode::kClosed;
     if (!part_is_damaged_) CheckUnnamedSlots();
@@ -117,11 +119,22 @@ Result<VerifyReport> Store::Verifier::Run() {
   return std::move(report_);
 }
 
-void Store::Verifier::CheckMeta() {
+/// What says nothing about the file: this process could not read it now.
+bool Store::Verifier::IsRefusal(const Status& status) {
+  return !status.ok() && status.code() != ErrorCode::kCorrupt && status.error_number() != ENOENT;
+}
+
+Status Store::Verifier::CheckMeta() {
   Result<std::shared_ptr<const format::Meta>> meta = store_.ReadMeta();
-  if (!meta.ok()) return Report(kMeta, meta.status().offset());
-  if (!((*meta)->store_id == store_.store_id_)) return Report(kMeta, offsetof(format::MetaHeader, store_id));
-  if (SeedState::Of((*meta)->salt).frames != seeds_.frames) Report(kMeta, offsetof(format::MetaHeader, salt));
+  if (IsRefusal(meta.status())) return meta.status();
+  if (!meta.ok()) {
+    Report(kMeta, meta.status().offset());
+  } else if (!((*meta)->store_id == store_.store_id_)) {
+    Report(kMeta, offsetof(format::MetaHeader, store_id));
+  } else if (SeedState::Of((*meta)->salt).frames != seeds_.frames) {
+    Report(kMeta, offsetof(format::MetaHeader, salt));
+  }
+  return Status::Ok();
 }
 
 void Store::Verifier::CheckWords() {
@@ -136,10 +149,11 @@ void Store::Verifier::CheckWords() {
 }
 
 /// The headers as they are now: the segment was mapped by what they said then.
-void Store::Verifier::CheckHeaders() {
+Status Store::Verifier::CheckHeaders() {
   const Segment& segment = *part_->segment;
   format::LogHeader log_bytes{};
   Status read = segment.log_file().ReadAt(0, {reinterpret_cast<char*>(&log_bytes), sizeof log_bytes});
+  if (IsRefusal(read)) return read;
   const auto log = format::DecodeLogHeader({reinterpret_cast<const char*>(&log_bytes), sizeof log_bytes});
   if (!read.ok() || !log || !(log->store_id == store_.store_id_) || log->segment != Raw(segment.number()) ||
       log->log_capacity != segment.log_capacity()) {
@@ -147,7 +161,9 @@ void Store::Verifier::CheckHeaders() {
   }
   format::BlocksHeader blocks_bytes{};
   read = segment.blocks_file().ReadAt(0, {reinterpret_cast<char*>(&blocks_bytes), sizeof blocks_bytes});
+  if (IsRefusal(read)) return read;
   if (!read.ok() || std::memcmp(&blocks_bytes, &segment.layout(), sizeof blocks_bytes) != 0) ReportBlocks(0, {});
+  return Status::Ok();
 }
 
 /// Where the frames of a part end: listed, or the tail, or what the first frame of the next begun part names. nullopt:

@@ -32,7 +32,7 @@ export interface CommandOptions {
 
 /** Without what would colour or redirect the output of the command. */
 function environment(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const { NO_COLOR: _no, FORCE_COLOR: _force, NODE_OPTIONS: _options, ...rest } = process.env
+  const { NO_COLOR: _no, FORCE_COLOR: _force, NODE_OPTIONS: _options, CI: _ci, ...rest } = process.env
   return { ...rest, ...env }
 }
 
