@@ -148,7 +148,10 @@ napi_value StringsAt(napi_env env, napi_callback_info info) {
   const auto offset = static_cast<uint64_t>(std::clamp(GetDouble(env, arguments[1], 0), 0.0, kLogOffsetMax));
   const auto record = store::ReadRecord(segment, offset);
   if (!record) return Throw(env, Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset));
-  handle->FillStrings(store::MemoryRef{&segment, offset, *record}, arguments[2], true);
+  const store::MemoryRef memory{&segment, offset, *record};
+  const Status whole = handle->store().CheckRecord(memory);
+  if (!whole.ok()) return Throw(env, whole);
+  handle->FillStrings(memory, arguments[2], true);
   return Undefined(env);
 }
 

@@ -184,6 +184,26 @@ test('a flipped byte of a content or an embedding is told by verify, with the id
   }
 })
 
+test('a flipped byte of a content is told by get, by entries and by the first touch of a view', () => {
+  const { directory } = makeStore()
+  const first = open(directory)
+  const { segment, logOffset } = first.locate('m7') ?? { segment: 0, logOffset: 0 }
+  first.close()
+  const file = join(directory, `${segment}.log`)
+  const bytes = readFileSync(file)
+  const at = bytes.indexOf('content 7', logOffset)
+  bytes[at] = (bytes[at] as number) ^ 1
+  writeFileSync(file, bytes)
+  const store = open(directory)
+  expect(codeOf(() => store.get('m7'))).toBe('CORRUPT')
+  expect(codeOf(() => [...store.entries()])).toBe('CORRUPT')
+  const view = store.view('m7')
+  expect(codeOf(() => view?.content)).toBe('CORRUPT')
+  expect(codeOf(() => view?.metadata)).toBe('CORRUPT')
+  expect(store.view('m8')?.content).toBe('content 8')
+  store.close()
+})
+
 test(`flipped bytes anywhere in the logs and blocks crash nothing (seed ${seed})`, async () => {
   const { directory, expected } = makeStore()
   const random = randomFrom(seed)
