@@ -44,12 +44,16 @@ Result<std::optional<LogCursor::Item>> LogCursor::Next() {
     Segment& segment = *snapshot_.parts[part_].segment;
     const auto record = ReadRecord(segment, record_at_);
     const Position position(segment.number(), record_at_);
-    if (!record || record_at_ + record->header.length > offset_ || !CheckRecordAt(*record, store_->salt(), position)) {
-      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), record_at_);
-    }
     const uint64_t at = record_at_;
+    if (!record || at + record->header.length > offset_) {
+      records_left_ = 0;  // where the next one begins is not known: the next call goes on with the next frame
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
+    }
     record_at_ += record->header.length;
     --records_left_;
+    if (!CheckRecordAt(*record, store_->salt(), position)) {
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
+    }
     if (record->header.sequence <= since_) continue;
     if (record->header.sequence > snapshot_.sequence) return std::optional<Item>();
     return std::optional<Item>(Item{MemoryRef{&segment, at, *record}});
