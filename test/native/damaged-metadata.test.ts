@@ -1,6 +1,7 @@
 // Goal: metadata whose bytes were damaged on disk is CORRUPT to a filter exactly when JSON.parse cannot read it, and what
 // can still be read is compared as JSON.parse reads it. Method: the metadata of many memories is overwritten in the log
-// by texts of the same length, mutated from good ones; each is asked filters that read all of it.
+// by texts of the same length, mutated from good ones, and each record is sealed again, so that the checksum of a record
+// does not hide the damage; each is asked filters that read all of it.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,6 +17,7 @@ import {
 import { expect, test } from 'vitest'
 import { codeOf } from '../support/failures.js'
 import { matches } from '../support/filter-oracle.js'
+import { sealRecord } from '../support/format-reader.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const isNightly = process.env.THERMOCLINE_NIGHTLY === '1'
@@ -97,7 +99,7 @@ function makeDamagedStore(directory: string): Map<string, string> {
   const random = randomFrom(seed)
   const store = open(directory, { dimensions: 1, durability: 'none' })
   const texts = new Map<string, string>()
-  const places: { path: string; from: number; text: string; damaged: string }[] = []
+  const places: { path: string; segment: number; from: number; damaged: string }[] = []
   for (let at = 0; at < memories; at++) {
     const id = `m${at}`
     // Padding makes the stored text as long as the good one, which is written over it first.
@@ -106,16 +108,18 @@ function makeDamagedStore(directory: string): Map<string, string> {
     const { segment, logOffset } = store.locate(id) as Location
     const damaged = random() < 0.1 ? text : mutate(text, random)
     texts.set(id, damaged)
-    places.push({ path: join(directory, `${segment}.log`), from: logOffset, text, damaged })
+    places.push({ path: join(directory, `${segment}.log`), segment, from: logOffset, damaged })
   }
   store.close()
   const logs = new Map<string, Buffer>()
-  for (const { path, from, damaged } of places) {
+  const meta = readFileSync(join(directory, 'meta'))
+  for (const { path, segment, from, damaged } of places) {
     const log = logs.get(path) ?? readFileSync(path)
     logs.set(path, log)
     const offset = log.indexOf('{"pad":"', from)
     expect(offset).toBeGreaterThan(from)
     log.write(damaged, offset, 'latin1')
+    sealRecord(meta, segment, log, from)
   }
   for (const [path, log] of logs) writeFileSync(path, log)
   return texts

@@ -104,6 +104,17 @@ function seedOf(start: number, salt: Uint8Array, word: bigint): number {
   return crc32c(crc32c(start, salt), bytes)
 }
 
+/**
+ * Writes the checksum of the record at `offset` of a log whose bytes a test has changed, so that it is read as written.
+ * `meta`: the bytes of the store's file `meta`.
+ */
+export function sealRecord(meta: Buffer, segment: number, log: Buffer, offset: number): void {
+  const record = log.subarray(offset, offset + log.readUInt32LE(offset))
+  record.writeUInt32LE(0, 60)
+  const seed = seedOf(0, meta.subarray(64, 80), positionOf(segment, offset))
+  record.writeUInt32LE(crc32c(seed, record), 60)
+}
+
 const align8 = (size: number): number => Math.ceil(size / 8) * 8
 const align64K = (size: number): number => Math.ceil(size / 65536) * 65536
 const positionOf = (segment: number, offset: number): bigint => (BigInt(segment) << 32n) | BigInt(offset / 8)

@@ -28,7 +28,7 @@ Status CommitRows(Store& store, const std::vector<Memory>& memories) {
   for (size_t i = 0; i < memories.size(); ++i) {
     PutInput input = test::PutInputOf(memories[i]);
     if (!memories[i].embedding.empty()) {
-      std::copy(memories[i].embedding.begin(), memories[i].embedding.end(), rows.begin() + i * kDimensions);
+      std::copy(memories[i].embedding.begin(), memories[i].embedding.end(), rows.data() + i * kDimensions);
       input.embedding = {rows.data() + i * kDimensions, kDimensions};
     }
     batch.Put(input, false);
