@@ -28,10 +28,14 @@ constexpr double kSpreadRounding = 1.01;
 // Standard deviations of the rounding of the look-up tables that are allowed for.
 constexpr double kTableConfidence = 4;
 
-/// Four floats at any address, in the registers that every machine has.
-using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
-Four Load(const float* from) { return *reinterpret_cast<const Four*>(from); }
-void Store(float* to, Four values) { *reinterpret_cast<Four*>(to) = values; }
+/// Four floats, in the registers that every machine has; loaded from any address and stored to any.
+using Four = float __attribute__((vector_size(16)));
+inline Four Load(const float* from) {
+  Four values;
+  std::memcpy(&values, from, sizeof values);
+  return values;
+}
+inline void Store(float* to, Four values) { std::memcpy(to, &values, sizeof values); }
 
 /// One value for each of the sixteen values of a nibble.
 using Sixteen = float __attribute__((vector_size(64)));
