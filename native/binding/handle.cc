@@ -250,7 +250,7 @@ Status ReadLongText(napi_env env, napi_value value, std::vector<char>& buffer, u
 }
 
 Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,
-                std::string_view* out) {
+                std::string_view* out, bool* ascii) {
   constexpr size_t kFirstUnits = 8192;
   constexpr size_t kKeptBytesMax = 1 << 20;
   std::vector<char16_t>& units = handle->units_buffer;
@@ -266,7 +266,9 @@ Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char
   // A full buffer may have cut the text: long ones take V8's own, slower way, which needs no second copy.
   if (length + 1 >= units.size()) return ReadLongText(env, value, buffer, bytes_max, out);
   if (length * kUtf8BytesPerUnitMax > buffer.size()) buffer.resize(length * kUtf8BytesPerUnitMax);
-  length = Utf8FromUtf16(units.data(), length, buffer.data()).bytes;
+  const Utf8Text converted = Utf8FromUtf16(units.data(), length, buffer.data());
+  length = converted.bytes;
+  *ascii = converted.ascii;
   if (length > bytes_max) return Status::Error(ErrorCode::kTooLarge).set_value(static_cast<int64_t>(bytes_max));
   *out = {buffer.data(), length};
   return Status::Ok();

@@ -213,9 +213,9 @@ void EndWaits(Handle& handle);
 /// Any length, by V8's own conversion.
 Status ReadLongText(napi_env env, napi_value value, std::vector<char>& buffer, uint64_t bytes_max,
                     std::string_view* out);
-/// The same, faster for texts of a few thousand characters.
+/// The same, faster for texts of a few thousand characters. `ascii`: set to true when the text is known to be.
 Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char>& buffer, uint64_t bytes_max,
-                std::string_view* out);
+                std::string_view* out, bool* ascii);
 
 /// A filter given as text; undefined: none. kArgument, kArgumentRange.
 Status ReadFilter(napi_env env, napi_value value, std::shared_ptr<const filter::Filter>* filter);

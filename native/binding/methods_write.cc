@@ -21,9 +21,9 @@ Handle* EnterToWrite(napi_env env, napi_callback_info info, napi_value* argument
   return handle;
 }
 
-Status ReadMetadata(napi_env env, Handle* handle, napi_value value, std::string_view* out) {
+Status ReadMetadata(napi_env env, Handle* handle, napi_value value, std::string_view* out, bool* ascii) {
   if (TypeOf(env, value) == napi_undefined) return Status::Ok();
-  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, handle, handle->metadata_buffer, kMetadataBytesMax, out));
+  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, handle, handle->metadata_buffer, kMetadataBytesMax, out, ascii));
   if (*out == "{}") *out = {};  // one form on disk for the empty object
   return Status::Ok();
 }
@@ -46,10 +46,10 @@ Status ReadPut(napi_env env, Handle* handle, const napi_value* arguments, IdText
   }
   if (TypeOf(env, arguments[2]) == napi_string) {
     put->has_content = true;
-    THERMOCLINE_RETURN_IF_ERROR(
-        ReadText(env, arguments[2], handle, handle->content_buffer, kContentBytesMax, &put->content));
+    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[2], handle, handle->content_buffer, kContentBytesMax,
+                                         &put->content, &put->content_ascii));
   }
-  THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[3], &put->metadata));
+  THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[3], &put->metadata, &put->metadata_ascii));
   put->confidence = handle->numbers[kConfidence];
   put->created_at = handle->numbers[kCreatedAt];
   put->activation = handle->numbers[kActivation];
@@ -65,11 +65,11 @@ Status ReadPatch(napi_env env, Handle* handle, const napi_value* arguments, IdTe
   patch->set_content = content != napi_undefined;
   patch->has_content = content == napi_string;
   if (patch->has_content) {
-    THERMOCLINE_RETURN_IF_ERROR(
-        ReadText(env, arguments[1], handle, handle->content_buffer, kContentBytesMax, &patch->content));
+    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[1], handle, handle->content_buffer, kContentBytesMax,
+                                         &patch->content, &patch->content_ascii));
   }
   patch->set_metadata = TypeOf(env, arguments[2]) != napi_undefined;
-  THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[2], &patch->metadata));
+  THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[2], &patch->metadata, &patch->metadata_ascii));
   patch->confidence = handle->numbers[kConfidence];
   patch->set_confidence = !std::isnan(patch->confidence);
   return Status::Ok();
@@ -184,26 +184,30 @@ napi_value BatchArrays(napi_env env, napi_callback_info info) {
 /// The texts of a group of memories, one after the other, as UTF-16; cut up as their fields say.
 class GroupText {
  public:
-  GroupText(store::Batch& batch, std::span<const char16_t> units) : batch_(batch), units_(units) {
-    out_ = batch_.AllocateText(units.size() * kUtf8BytesPerUnitMax);
+  GroupText(store::Batch& batch, std::span<const char16_t> units) : units_(units) {
+    out_ = batch.AllocateText(units.size() * kUtf8BytesPerUnitMax);
+    ascii_ = NarrowIfAscii(units.data(), units.size(), out_);
   }
+
+  /// Whether all texts are ASCII. They are converted at once then, and only cut up.
+  bool ascii() const { return ascii_; }
 
   /// False when the fields name more than there is.
   bool Take(double count, std::string_view* text) {
     if (!(count >= 0 && count <= static_cast<double>(units_.size() - at_))) return false;
     const auto units = static_cast<size_t>(count);
-    const Utf8Text converted = Utf8FromUtf16(units_.data() + at_, units, out_);
-    *text = {out_, converted.bytes};
-    out_ += converted.bytes;
+    const size_t bytes = ascii_ ? units : Utf8FromUtf16(units_.data() + at_, units, out_).bytes;
+    *text = {out_, bytes};
+    out_ += bytes;
     at_ += units;
     return true;
   }
 
  private:
-  store::Batch& batch_;
   std::span<const char16_t> units_;
   size_t at_ = 0;
   char* out_ = nullptr;
+  bool ascii_ = false;
 };
 
 Status StageOne(Handle* handle, const double* fields, const float* row, GroupText& text) {
@@ -214,6 +218,8 @@ Status StageOne(Handle* handle, const double* fields, const float* row, GroupTex
     return Status::Error(ErrorCode::kArgument);
   }
   if (!text.Take(fields[kFieldMetadataUnits], &put.metadata)) return Status::Error(ErrorCode::kArgument);
+  put.content_ascii = text.ascii();
+  put.metadata_ascii = text.ascii();
   if (fields[kFieldHasEmbedding] != 0) put.embedding = {row, handle->store().dimensions()};
   put.confidence = fields[kFieldConfidence];
   put.created_at = fields[kFieldCreatedAt];
@@ -246,7 +252,7 @@ napi_value BatchPutGroup(napi_env env, napi_callback_info info) {
   if (units.size() > kKeptUnitsMax) std::vector<char16_t>().swap(units);
   if (units.size() < length + 1) units.resize(length + 1 + length / 4);
   napi_get_value_string_utf16(env, arguments[0], units.data(), units.size(), &length);
-  GroupText text(handle->stage().batch, {units.data(), length});
+  GroupText text(stage.batch, {units.data(), length});
   const uint32_t dimensions = handle->store().dimensions();
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
     const size_t at = static_cast<size_t>(first) + i;

@@ -7,26 +7,40 @@ namespace thermocline {
 namespace {
 
 constexpr size_t kLanes = 32;
-using Units = uint16_t __attribute__((vector_size(kLanes * 2)));
-using Bytes = uint8_t __attribute__((vector_size(kLanes)));
+constexpr size_t kFewLanes = 8;
+constexpr uint64_t kBeyondAscii = 0xFF80FF80FF80FF80ull;  // of four units
+using Words = uint64_t __attribute__((vector_size(16)));
 
 bool IsHighSurrogate(char16_t unit) { return (unit & 0xFC00) == 0xD800; }
 bool IsLowSurrogate(char16_t unit) { return (unit & 0xFC00) == 0xDC00; }
 bool IsSurrogate(char16_t unit) { return (unit & 0xF800) == 0xD800; }
 
-/// Narrows whole vectors of ASCII from the front. Returns the units done.
+/// A loop of known length over arrays of its own: what compilers make packing instructions of, while they take a
+/// conversion of longer vectors than the machine has apart into single elements.
+template <size_t lanes>
+inline void Narrow(const void* text, char* out) {
+  uint16_t wide[lanes];
+  std::memcpy(wide, text, sizeof wide);
+  uint8_t narrow[lanes];
+  for (size_t i = 0; i < lanes; ++i) narrow[i] = static_cast<uint8_t>(wide[i]);
+  std::memcpy(out, narrow, sizeof narrow);
+}
+
+/// Narrows ASCII from the front, all but a few units. Returns the units done.
 size_t NarrowAscii(const char16_t* text, size_t units, char* out) {
   size_t at = 0;
   for (; at + kLanes <= units; at += kLanes) {
-    uint64_t words[kLanes / 4];
+    Words words[kLanes / 8];
     std::memcpy(words, text + at, sizeof words);
-    uint64_t seen = 0;
-    for (const uint64_t word : words) seen |= word;
-    if ((seen & 0xFF80FF80FF80FF80ull) != 0) break;
-    Units wide;
-    std::memcpy(&wide, text + at, sizeof wide);
-    const Bytes narrow = __builtin_convertvector(wide, Bytes);
-    std::memcpy(out + at, &narrow, sizeof narrow);
+    const Words seen = (words[0] | words[1]) | (words[2] | words[3]);
+    if (((seen[0] | seen[1]) & kBeyondAscii) != 0) break;
+    Narrow<kLanes>(words, out + at);
+  }
+  for (; at + kFewLanes <= units; at += kFewLanes) {
+    Words words;
+    std::memcpy(&words, text + at, sizeof words);
+    if (((words[0] | words[1]) & kBeyondAscii) != 0) break;
+    Narrow<kFewLanes>(&words, out + at);
   }
   return at;
 }
@@ -52,6 +66,17 @@ char* Encode(uint32_t code_point, char* out) {
 }
 
 }  // namespace
+
+bool NarrowIfAscii(const char16_t* text, size_t units, char* out) {
+  size_t at = NarrowAscii(text, units, out);
+  if (at + kFewLanes <= units) return false;
+  char16_t seen = 0;
+  for (; at < units; ++at) {
+    seen |= text[at];
+    out[at] = static_cast<char>(text[at]);
+  }
+  return seen < 0x80;
+}
 
 Utf8Text Utf8FromUtf16(const char16_t* text, size_t units, char* out) {
   char* const begin = out;

@@ -18,4 +18,7 @@ struct Utf8Text {
 /// `out` has room for kUtf8BytesPerUnitMax bytes a unit. A lone surrogate becomes U+FFFD, as everywhere on the web.
 Utf8Text Utf8FromUtf16(const char16_t* text, size_t units, char* out);
 
+/// Writes `units` bytes and returns true when all of the text is ASCII; else false, and `out` holds nothing of use.
+bool NarrowIfAscii(const char16_t* text, size_t units, char* out);
+
 }  // namespace thermocline

@@ -54,6 +54,22 @@ TEST(Utf8FromUtf16, SeesWhatIsNotAsciiAtEveryPlace) {
   }
 }
 
+TEST(NarrowIfAscii, AgreesWithTheConversionAtEveryLengthAndPlace) {
+  for (size_t length = 0; length < 200; ++length) {
+    const std::u16string plain(length, u'a');
+    std::string out(length + 1, '#');
+    EXPECT_TRUE(NarrowIfAscii(plain.data(), length, out.data()));
+    EXPECT_TRUE(out == std::string(length, 'a') + "#");
+    for (size_t at = 0; at < length; ++at) {
+      for (const char16_t unit : {u'\u0080', u'\u0100', u'\uFF00', char16_t{0xD800}}) {
+        std::u16string text = plain;
+        text[at] = unit;
+        EXPECT_FALSE(NarrowIfAscii(text.data(), length, out.data()));
+      }
+    }
+  }
+}
+
 TEST(Utf8FromUtf16, ReplacesALoneSurrogate) {
   const std::string replacement = "\xEF\xBF\xBD";
   EXPECT_TRUE(Convert(std::u16string(1, char16_t{0xD800})) == replacement);

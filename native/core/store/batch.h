@@ -52,7 +52,7 @@ struct PutInput {
   std::string_view content;
   std::string_view metadata;   // JSON text, empty: {}
   std::string_view tlv;        // extensions that a copy carries on
-  bool content_ascii = false;  // found by Batch::Put
+  bool content_ascii = false;  // true: known to be; false: Batch::Put looks
   bool metadata_ascii = false;
   double confidence = 1;
   double created_at = 0;
@@ -72,7 +72,7 @@ struct PatchInput {
   std::string_view content;
   bool set_metadata = false;
   std::string_view metadata;
-  bool content_ascii = false;  // found by Batch::Update
+  bool content_ascii = false;  // as in PutInput
   bool metadata_ascii = false;
   bool set_confidence = false;
   double confidence = 0;
