@@ -62,15 +62,18 @@ napi_value Handle::MakeObject() {
   napi_value array = nullptr;
   napi_create_typedarray(env_, napi_float64_array, kNumberPlaces, buffer, 0, &array);
   napi_create_reference(env_, array, 1, &numbers_reference_);
-  napi_set_named_property(env_, object, "numbers", array);
-  SetNumber(env_, object, "dimensions", store().dimensions());
-  SetNumber(env_, object, "metric", static_cast<double>(store().metric()));
+  // Defined, not set: of an object to which so many are set V8 makes a dictionary, and each call then looks its
+  // function up there and cannot be inlined.
+  const auto define = [&](const char* name, napi_callback method, napi_value value) {
+    const napi_property_descriptor property = {name, nullptr, method, nullptr, nullptr, value, napi_default_jsproperty,
+                                               this};
+    napi_define_properties(env_, object, 1, &property);
+  };
+  define("numbers", nullptr, array);
+  define("dimensions", nullptr, Number(env_, store().dimensions()));
+  define("metric", nullptr, Number(env_, static_cast<double>(store().metric())));
   for (const std::vector<Method>* methods : {&ReadMethods(), &WriteMethods(), &AsyncMethods()}) {
-    for (const Method& method : *methods) {
-      napi_value function = nullptr;
-      napi_create_function(env_, method.name(), NAPI_AUTO_LENGTH, method.call(), this, &function);
-      napi_set_named_property(env_, object, method.name(), function);
-    }
+    for (const Method& method : *methods) define(method.name(), method.call(), nullptr);
   }
   return object;
 }
