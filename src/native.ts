@@ -171,7 +171,7 @@ export interface NativeStore {
   /** Uses ifSequence. */
   delete(id: string): boolean
 
-  /** Staging of one frame: same inputs as above, without ifSequence. Each returns the bytes staged so far (embeddings included). */
+  /** Staging of one frame: same inputs as above, ifSequence included. Each returns the bytes staged so far (embeddings included). */
   batchPut(id: string, embedding: Float32Array | null, content: string | null, metadata: string | undefined): number
   /** The arrays from which batchPutGroup reads; others after each batchSubmit, in turn. */
   batchArrays(): NativeBatchArrays
@@ -182,6 +182,8 @@ export interface NativeStore {
   batchPutGroup(text: string, first: number, count: number): number
   batchUpdate(id: string, content: string | null | undefined, metadata: string | undefined): number
   batchDelete(id: string): number
+  /** A condition alone: the memory has numbers[ifSequence] when the frame is committed, 0 for absent. */
+  batchCheck(id: string): void
   /** Commits what was staged as one frame, all or nothing; returns the last sequence (the store's, if nothing took effect). The stage is empty afterwards, also when it throws. */
   batchCommit(): number
   /** As batchCommit, on a thread of its own; staging goes on meanwhile, with the other arrays. Only after batchWait for the one before. */

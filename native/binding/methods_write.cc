@@ -132,7 +132,7 @@ napi_value BatchPut(napi_env env, napi_callback_info info) {
   // Here already, so that the error names the item and not the batch.
   if (status.ok()) status = store::CheckPut(put, handle->store().dimensions());
   if (!status.ok()) return Throw(env, status);
-  handle->stage().batch.Put(put, true);
+  handle->stage().batch.Put(put, true, IfSequence(handle));
   return Number(env, static_cast<double>(handle->stage().batch.bytes()));
 }
 
@@ -274,7 +274,7 @@ napi_value BatchUpdate(napi_env env, napi_callback_info info) {
   store::PatchInput patch;
   const Status status = ReadPatch(env, handle, arguments, &id, &patch);
   if (!status.ok()) return Throw(env, status);
-  handle->stage().batch.Update(patch, true);
+  handle->stage().batch.Update(patch, true, IfSequence(handle));
   return Number(env, static_cast<double>(handle->stage().batch.bytes()));
 }
 
@@ -285,8 +285,19 @@ napi_value BatchDelete(napi_env env, napi_callback_info info) {
   IdText id;
   const Status status = ReadId(env, argument, &id);
   if (!status.ok()) return Throw(env, status);
-  handle->stage().batch.Delete(id.view(), true);
+  handle->stage().batch.Delete(id.view(), true, IfSequence(handle));
   return Number(env, static_cast<double>(handle->stage().batch.bytes()));
+}
+
+napi_value BatchCheck(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = EnterToWrite(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  IdText id;
+  const Status status = ReadId(env, argument, &id);
+  if (!status.ok()) return Throw(env, status);
+  handle->stage().batch.Check(id.view(), true, IfSequence(handle));
+  return Undefined(env);
 }
 
 napi_value BatchCommit(napi_env env, napi_callback_info info) {
@@ -344,6 +355,7 @@ const std::vector<Method>& WriteMethods() {
       Method::Of<BatchPutGroup>("batchPutGroup"),
       Method::Of<BatchUpdate>("batchUpdate"),
       Method::Of<BatchDelete>("batchDelete"),
+      Method::Of<BatchCheck>("batchCheck"),
       Method::Of<BatchCommit>("batchCommit"),
       Method::Of<BatchSubmit>("batchSubmit"),
       Method::Of<BatchWait>("batchWait"),

@@ -7,7 +7,7 @@
 import { addDetails, wrongType } from '../errors'
 import { addon, type NativeBatchArrays, type NativeStore } from '../native'
 import { describe } from '../options'
-import type { PutManyResult, WriteResult } from '../types'
+import type { Operation, PutManyResult, WriteResult } from '../types'
 import { checkId } from './memory-id'
 import { EncodedMemory, type EncodedPatch, encodeMemory, encodePatch, stagePatchNumbers } from './memory-input'
 import type { Stages } from './stages'
@@ -25,7 +25,8 @@ const fieldCount = 9
 /** A frame of so many bytes is committed on another thread while the next one is gathered: below, the hand-over costs more. */
 const backgroundBytesMin = 128 * 1024
 
-const { applied: APPLIED } = addon.numberAt
+const { applied: APPLIED, ifSequence: IF_SEQUENCE } = addon.numberAt
+const anySequence = -1
 
 /** What the writers need of the store around them. */
 export interface BatchHost {
@@ -220,8 +221,9 @@ function textBytes(memory: EncodedMemory): number {
   )
 }
 
-function stageMemory(stage: NativeStore, memory: EncodedMemory): void {
+function stageMemory(stage: NativeStore, memory: EncodedMemory, ifSequence = anySequence): void {
   memory.stageNumbers(stage.numbers)
+  stage.numbers[IF_SEQUENCE] = ifSequence
   stage.batchPut(memory.id, memory.embedding, memory.content, memory.metadata)
 }
 
@@ -266,13 +268,13 @@ function putManyItems(host: BatchHost, batch: Batch, memories: Iterable<unknown>
   }
 }
 
-/** An operation ready for the addon. */
+/** An operation ready for the addon. `ifSequence`: of the id when the frame is committed, 0 absent, -1 any. */
 type EncodedOperation =
-  | { readonly kind: 'put'; readonly memory: EncodedMemory }
-  | { readonly kind: 'update'; readonly id: string; readonly patch: EncodedPatch }
-  | { readonly kind: 'delete'; readonly id: string }
+  | { readonly kind: 'put'; readonly memory: EncodedMemory; readonly ifSequence: number }
+  | { readonly kind: 'update'; readonly id: string; readonly patch: EncodedPatch; readonly ifSequence: number }
+  | { readonly kind: 'delete' | 'check'; readonly id: string; readonly ifSequence: number }
 
-function encodeOperation(value: unknown, dimensions: number): EncodedOperation {
+function encodeOperation(value: unknown, dimensions: number, ifSequence: number): EncodedOperation {
   if (typeof value !== 'object' || value === null)
     throw wrongType(`an operation must be an object, not ${describe(value)}`)
   const keys = Object.keys(value)
@@ -280,11 +282,13 @@ function encodeOperation(value: unknown, dimensions: number): EncodedOperation {
   if (keys.length === 1 && keys[0] === 'put') {
     const memory = new EncodedMemory()
     encodeMemory(operation.put, dimensions, memory)
-    return { kind: 'put', memory }
+    return { kind: 'put', memory, ifSequence }
   }
-  if (keys.length === 1 && keys[0] === 'delete') return { kind: 'delete', id: checkId(operation.delete) }
+  if (keys.length === 1 && keys[0] === 'delete') {
+    return { kind: 'delete', id: checkId(operation.delete), ifSequence }
+  }
   if (keys.length === 2 && keys.includes('update') && keys.includes('patch')) {
-    return { kind: 'update', id: checkId(operation.update), patch: encodePatch(operation.patch) }
+    return { kind: 'update', id: checkId(operation.update), patch: encodePatch(operation.patch), ifSequence }
   }
   throw wrongType('an operation must be one of { put }, { update, patch } and { delete }')
 }
@@ -292,14 +296,20 @@ function encodeOperation(value: unknown, dimensions: number): EncodedOperation {
 function stageOperation(stage: NativeStore, operation: EncodedOperation): void {
   switch (operation.kind) {
     case 'put':
-      stageMemory(stage, operation.memory)
+      stageMemory(stage, operation.memory, operation.ifSequence)
       return
     case 'update':
       stagePatchNumbers(operation.patch, stage.numbers)
+      stage.numbers[IF_SEQUENCE] = operation.ifSequence
       stage.batchUpdate(operation.id, operation.patch.content, operation.patch.metadata)
       return
     case 'delete':
+      stage.numbers[IF_SEQUENCE] = operation.ifSequence
       stage.batchDelete(operation.id)
+      return
+    case 'check':
+      stage.numbers[IF_SEQUENCE] = operation.ifSequence
+      stage.batchCheck(operation.id)
   }
 }
 
@@ -308,8 +318,30 @@ export function write(host: BatchHost, operations: unknown): WriteResult {
   if (!Array.isArray(operations)) throw wrongType(`operations must be an array, not ${describe(operations)}`)
   const encoded: EncodedOperation[] = []
   for (let index = 0; index < operations.length; index++) {
-    encoded.push(withIndex(index, () => encodeOperation(operations[index], host.dimensions)))
+    encoded.push(withIndex(index, () => encodeOperation(operations[index], host.dimensions, anySequence)))
   }
+  return commit(host, encoded)
+}
+
+/** An operation with its condition: `ifSequence` is the one that the id must have at the commit, 0 absent, -1 any. */
+export interface ConditionalOperation {
+  /** Undefined: the condition alone, on `check`. */
+  readonly operation?: Operation
+  readonly check?: string
+  readonly ifSequence: number
+}
+
+/** `write` under conditions: all of it at one moment, or CONFLICT and nothing. */
+export function writeIf(host: BatchHost, operations: readonly ConditionalOperation[]): WriteResult {
+  const encoded = operations.map(({ operation, check, ifSequence }, index) =>
+    operation === undefined
+      ? { kind: 'check' as const, id: checkId(check), ifSequence }
+      : withIndex(index, () => encodeOperation(operation, host.dimensions, ifSequence)),
+  )
+  return commit(host, encoded)
+}
+
+function commit(host: BatchHost, encoded: readonly EncodedOperation[]): WriteResult {
   // All code of the caller has run: it may have closed the store, or changed an array that `encoded` refers to.
   // The addon checks the latter again when it copies.
   const stage = host.stages.take()

@@ -49,7 +49,7 @@ import type {
   VerifyResult,
   WriteResult,
 } from '../types'
-import { type BatchHost, putMany, write } from './batch-writer'
+import { type BatchHost, type ConditionalOperation, putMany, write, writeIf } from './batch-writer'
 import { ChangeFeed } from './change-feed'
 import { ContentLog } from './content-log'
 import { EntriesIterator } from './entries-iterator'
@@ -157,6 +157,20 @@ export class WarmTier implements Store {
 
   write(operations: Operation[]): WriteResult {
     return write(this.#open(), operations)
+  }
+
+  /** @internal `write` where each operation has its condition; CONFLICT and nothing written when one does not hold. */
+  writeIf(operations: readonly ConditionalOperation[]): WriteResult {
+    return writeIf(this.#open(), operations)
+  }
+
+  /**
+   * @internal The numbers of a memory without its texts and embedding, at the places of `addon.numberAt`, good until the
+   * next call; undefined when absent. Cost: one look-up.
+   */
+  peek(id: string): Readonly<Float64Array> | undefined {
+    const { native } = this.#open()
+    return native.locate(id) ? native.numbers : undefined
   }
 
   touch(id: string, options?: TouchOptions): boolean {

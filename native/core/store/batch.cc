@@ -168,4 +168,8 @@ void Batch::Delete(std::string_view id, bool copy, int64_t if_sequence) {
   bytes_ += sizeof(format::RecordHeader) + id.size();
 }
 
+void Batch::Check(std::string_view id, bool copy, int64_t if_sequence) {
+  Add(format::RecordKind::kDelete, id, copy, if_sequence).is_check = true;
+}
+
 }  // namespace thermocline::store

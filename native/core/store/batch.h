@@ -84,6 +84,7 @@ struct Operation {
   PutInput put;      // kPut; of kUpdate and kDelete only the id
   PatchInput patch;  // kUpdate
   int64_t if_sequence = kAnySequence;
+  bool is_check = false;  // kDelete: a condition alone, which writes nothing
   int32_t earlier = -1;  // operation of the same id before this one in the batch, or -1
 
   // Filled by the commit.
@@ -110,6 +111,8 @@ class Batch {
   void Put(const PutInput& input, bool copy, int64_t if_sequence = kAnySequence);
   void Update(const PatchInput& input, bool copy, int64_t if_sequence = kAnySequence);
   void Delete(std::string_view id, bool copy, int64_t if_sequence = kAnySequence);
+  /// A condition on a memory that the frame does not write: the id has this sequence (0: absent), else kConflict.
+  void Check(std::string_view id, bool copy, int64_t if_sequence);
   /// Says that the embeddings of all operations staged so far lie in one array, in order, a row for each, zeros where
   /// there is none: the commit may write them at once. Any operation staged afterwards withdraws it. Until the commit
   /// the rows stay where they are.

@@ -317,6 +317,7 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
   if (operation.if_sequence != kAnySequence && static_cast<uint64_t>(operation.if_sequence) != present_sequence) {
     return Status::Error(ErrorCode::kConflict).set_value(static_cast<int64_t>(present_sequence));
   }
+  if (operation.is_check) return Status::Ok();
   const bool copies_deletion = operation.kind == format::RecordKind::kDelete && batch.first_sequence != 0;
   if (operation.kind != format::RecordKind::kPut && !present && !copies_deletion) return Status::Ok();
 
