@@ -35,6 +35,17 @@ export interface NumberAt {
   /** out, of texts that came as one string: UTF-16 units of the id in front, and of the content after it (-1: none) */
   readonly idLength: number
   readonly contentLength: number
+  /**
+   * out of whatever gives ReadTexts: which keys the metadata has, 0 when it has to be parsed. The number stands for the
+   * same keys as long as the version is the same.
+   */
+  readonly metadataShape: number
+  readonly metadataVersion: number
+  /**
+   * out, when there is a shape: two numbers a value, in the order of the keys. The first is -1 for a number, which
+   * follows, -2 for true, -3 for false, -4 for null; else where a string begins and ends in the metadata JSON.
+   */
+  readonly metadataValues: number
 }
 
 /** One error of the core's list (`errors.def`). */

@@ -132,13 +132,14 @@ napi_value MakeErrorList(napi_env env) {
 }
 
 napi_value MakeNumberPlaces(napi_env env) {
-  constexpr const char* kNames[] = {
-      "confidence", "createdAt", "activation", "lastAccess", "recallCount", "ifSequence", "sequence", "hasEmbedding",
-      "segment",    "slot",      "logOffset",  "logLength",  "slabOffset",  "applied",    "idLength", "contentLength"};
-  static_assert(std::size(kNames) == kNumberPlaces);
+  constexpr const char* kNames[] = {"confidence",    "createdAt",     "activation",      "lastAccess",    "recallCount",
+                                    "ifSequence",    "sequence",      "hasEmbedding",    "segment",       "slot",
+                                    "logOffset",     "logLength",     "slabOffset",      "applied",       "idLength",
+                                    "contentLength", "metadataShape", "metadataVersion", "metadataValues"};
+  static_assert(std::size(kNames) == kMetadataValues + 1);
   napi_value places = nullptr;
   napi_create_object(env, &places);
-  for (size_t i = 0; i < kNumberPlaces; ++i) SetNumber(env, places, kNames[i], static_cast<double>(i));
+  for (size_t i = 0; i < std::size(kNames); ++i) SetNumber(env, places, kNames[i], static_cast<double>(i));
   return places;
 }
 

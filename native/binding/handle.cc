@@ -184,7 +184,16 @@ bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
   return true;
 }
 
+void Handle::CutMetadata(const store::MemoryRef& memory) {
+  const format::RecordView& record = memory.record;
+  MetadataShapes::Shape shape;
+  if (record.has(format::kMetadataAscii)) shape = shapes.Cut(record.metadata, numbers + kMetadataValues);
+  numbers[kMetadataShape] = shape.number;
+  numbers[kMetadataVersion] = shape.version;
+}
+
 napi_value Handle::ReadTexts(const store::MemoryRef& memory, napi_value strings, bool with_id) {
+  CutMetadata(memory);
   // JavaScript cuts the parts out of the whole, which stays alive with any of them.
   constexpr uint64_t kTogetherBytesMax = 2048;
   const format::RecordView& record = memory.record;

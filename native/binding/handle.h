@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "binding/background_commit.h"
+#include "binding/metadata_shapes.h"
 #include "binding/node.h"
 #include "core/filter/filter.h"
 #include "core/store/registry.h"
@@ -41,7 +42,10 @@ enum NumberPlace : size_t {
   kApplied,
   kIdLength,
   kContentLength,
-  kNumberPlaces
+  kMetadataShape,
+  kMetadataVersion,
+  kMetadataValues,  // the first of all there may be
+  kNumberPlaces = kMetadataValues + MetadataShapes::kNumbersPerValue * MetadataShapes::kValuesMax
 };
 
 /// Of one memory in the array of numbers of a batch, in this order; the texts are counted in UTF-16 units.
@@ -124,6 +128,8 @@ class Handle {
   /// call into V8 instead of five; else `true`, and they are in the array `strings`. nullptr with an exception pending.
   napi_value ReadTexts(const store::MemoryRef& memory, napi_value strings, bool with_id);
   bool FillStrings(const store::MemoryRef& memory, napi_value strings, bool with_id);
+  /// Metadata's shape and values in numbers, for ASCII: places are counted from its first unit.
+  void CutMetadata(const store::MemoryRef& memory);
   Status CommitBatch(store::Batch& batch, Sequence* last);
   bool flushes_commits() const { return durability_ == store::Durability::kCommit; }
 
@@ -146,6 +152,7 @@ class Handle {
   size_t current_stage = 0;
   Stage& stage() { return stages[current_stage]; }
   BackgroundCommit background;
+  MetadataShapes shapes;
   std::vector<char16_t> units_buffer;
   std::vector<char> content_buffer;
   std::vector<char> metadata_buffer;

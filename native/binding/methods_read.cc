@@ -30,14 +30,15 @@ napi_value SetSlab(napi_env env, napi_callback_info info) {
 }
 
 /// Looks an id up; `found` is empty and an exception pending on failure.
-bool FindMemory(napi_env env, Handle* handle, napi_value id_value, std::optional<store::MemoryRef>* found) {
+bool FindMemory(napi_env env, Handle* handle, napi_value id_value, store::Store::Fetch fetch,
+                std::optional<store::MemoryRef>* found) {
   IdText id;
   const Status read = ReadId(env, id_value, &id);
   if (!read.ok()) {
     Throw(env, read);
     return false;
   }
-  Result<std::optional<store::MemoryRef>> result = handle->store().Find(id.view());
+  Result<std::optional<store::MemoryRef>> result = handle->store().Find(id.view(), fetch);
   if (!result.ok()) {
     Throw(env, result.status());
     return false;
@@ -46,23 +47,12 @@ bool FindMemory(napi_env env, Handle* handle, napi_value id_value, std::optional
   return true;
 }
 
-/// Asks for the block's lines while the record is being read: they lie in another file's pages.
-void Prefetch(const store::MemoryRef& memory) {
-  constexpr size_t kLines = 8;  // the processor's own prefetcher follows from there
-  const auto* embedding = reinterpret_cast<const char*>(memory.segment->embedding(memory.record.slot()));
-  for (size_t line = 0; line < kLines; ++line) __builtin_prefetch(embedding + 64 * line);
-  __builtin_prefetch(&memory.segment->statistics(memory.record.slot()));
-}
-
 napi_value Get(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   Handle* handle = Enter(env, info, arguments, 2);
   std::optional<store::MemoryRef> found;
-  if (handle == nullptr || !FindMemory(env, handle, arguments[0], &found)) return nullptr;
+  if (handle == nullptr || !FindMemory(env, handle, arguments[0], store::Store::Fetch::kMemory, &found)) return nullptr;
   if (!found) return Boolean(env, false);
-  Prefetch(*found);
-  const Status whole = handle->store().CheckRecord(*found);
-  if (!whole.ok()) return Throw(env, whole);
   return handle->FillFrom(*found, true) ? handle->ReadTexts(*found, arguments[1], false) : nullptr;
 }
 
@@ -70,7 +60,7 @@ napi_value Has(napi_env env, napi_callback_info info) {
   napi_value argument = nullptr;
   Handle* handle = Enter(env, info, &argument, 1);
   std::optional<store::MemoryRef> found;
-  if (handle == nullptr || !FindMemory(env, handle, argument, &found)) return nullptr;
+  if (handle == nullptr || !FindMemory(env, handle, argument, store::Store::Fetch::kNothing, &found)) return nullptr;
   return Boolean(env, found.has_value());
 }
 
@@ -78,7 +68,7 @@ napi_value Locate(napi_env env, napi_callback_info info) {
   napi_value argument = nullptr;
   Handle* handle = Enter(env, info, &argument, 1);
   std::optional<store::MemoryRef> found;
-  if (handle == nullptr || !FindMemory(env, handle, argument, &found)) return nullptr;
+  if (handle == nullptr || !FindMemory(env, handle, argument, store::Store::Fetch::kNumbers, &found)) return nullptr;
   if (found) handle->FillFrom(*found, false);
   return Boolean(env, found.has_value());
 }

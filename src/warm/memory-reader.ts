@@ -5,7 +5,7 @@
 
 import { Failure, failure } from '../errors'
 import { addon, type NativeCursor, type NativeStore, type ReadStrings, type ReadTexts } from '../native'
-import type { JsonObject, Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
+import type { JsonObject, JsonValue, Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
 import { decodeMetadata } from './metadata-encoder'
 
 const {
@@ -23,17 +23,47 @@ const {
   slabOffset: SLAB_OFFSET,
   idLength: ID_LENGTH,
   contentLength: CONTENT_LENGTH,
+  metadataShape: METADATA_SHAPE,
+  metadataVersion: METADATA_VERSION,
+  metadataValues: METADATA_VALUES,
 } = addon.numberAt
+
+/** Metadata of the same keys in the same order. */
+interface MetadataShape {
+  readonly version: number
+  readonly keys: readonly string[]
+  /** Has the keys and no values. */
+  readonly template: JsonObject
+}
+
+function makeShape(version: number, metadata: JsonObject): MetadataShape {
+  const keys = Object.keys(metadata)
+  return { version, keys, template: Object.fromEntries(keys.map((key) => [key, null])) }
+}
+
+/** A value as NumberAt.metadataValues has it. */
+function readValue(first: number, second: number, text: string, begin: number): JsonValue {
+  if (first >= 0) return text.slice(begin + first, begin + second)
+  if (first === -1) return second
+  return first === -4 ? null : first === -2
+}
 
 /** Room for some forty embeddings of 384 elements. Larger slabs gain nothing and are kept alive by one embedding. */
 const slabElementsMin = 16 * 1024
 const slabEmbeddingsMin = 4
+
+/** Not zeroed, which would cost more than filling it: what is not read into yet is as in a Buffer of Node's own pool. */
+function makeSlab(elements: number): Float32Array<ArrayBuffer> {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(elements * Float32Array.BYTES_PER_ELEMENT)
+  return new Float32Array(buffer as ArrayBuffer, byteOffset, elements)
+}
 
 export class MemoryReader {
   readonly native: NativeStore
   readonly numbers: Float64Array
   readonly #dimensions: number
   readonly #strings: ReadStrings = [null, undefined, '']
+  readonly #shapes: (MetadataShape | undefined)[] = []
   #slab = new Float32Array(0)
   #slabBuffer = this.#slab.buffer
   #slabOffset = 0
@@ -88,7 +118,7 @@ export class MemoryReader {
    */
   #makeRoom(): void {
     if (this.#slabOffset + this.#dimensions > this.#slab.length) {
-      this.#slab = new Float32Array(Math.max(slabElementsMin, slabEmbeddingsMin * this.#dimensions))
+      this.#slab = makeSlab(Math.max(slabElementsMin, slabEmbeddingsMin * this.#dimensions))
       this.#slabBuffer = this.#slab.buffer
       this.#slabOffset = 0
       this.native.setSlab(this.#slab)
@@ -103,14 +133,39 @@ export class MemoryReader {
       const [content, metadata, idRead] = this.#strings
       // Not kept alive until the next read: contents may be large.
       this.#strings[0] = null
-      return this.#make(id ?? idRead, content, decodeMetadata(metadata))
+      return this.#make(id ?? idRead, content, metadata === undefined ? {} : this.#decodeMetadata(metadata, 0))
     }
     const idEnd = numbers[ID_LENGTH] as number
     const contentLength = numbers[CONTENT_LENGTH] as number
     const contentEnd = contentLength < 0 ? idEnd : idEnd + contentLength
     const content = contentLength < 0 ? null : texts.slice(idEnd, contentEnd)
-    const metadata = contentEnd === texts.length ? {} : decodeMetadata(texts.slice(contentEnd))
+    const metadata = contentEnd === texts.length ? {} : this.#decodeMetadata(texts, contentEnd)
     return this.#make(id ?? texts.slice(0, idEnd), content, metadata)
+  }
+
+  /** The metadata whose JSON is the rest of a text from `begin` on, as `numbers` describe it. */
+  #decodeMetadata(text: string, begin: number): JsonObject {
+    const { numbers } = this
+    const number = numbers[METADATA_SHAPE] as number
+    if (number === 0) return decodeMetadata(text.slice(begin))
+    const shape = this.#shapes[number]
+    const version = numbers[METADATA_VERSION] as number
+    if (shape !== undefined && shape.version === version) return this.#fill(shape, text, begin)
+    const metadata = decodeMetadata(text.slice(begin))
+    this.#shapes[number] = makeShape(version, metadata)
+    return metadata
+  }
+
+  #fill({ keys, template }: MetadataShape, text: string, begin: number): JsonObject {
+    const { numbers } = this
+    // A copy that has the keys already, so that no value meets a setter that somebody gave to Object.prototype.
+    const metadata = { ...template }
+    let at = METADATA_VALUES
+    for (let index = 0; index < keys.length; index++) {
+      metadata[keys[index] as string] = readValue(numbers[at] as number, numbers[at + 1] as number, text, begin)
+      at += 2
+    }
+    return metadata
   }
 
   #make(id: string, content: string | null, metadata: JsonObject): Memory {

@@ -41,6 +41,9 @@ const good = [
   '{"a":"x\\u0041\\n","b":{"c":{"a":[[],{}]}}}     ',
   '{ "a" : [ 1 , 22 , 333 ] , "b" : { } , "c" : 1.5E+3 }',
   '{"a":12345678901234567890,"b":1e400,"c":5e-324,"\\u0062":0}',
+  '{"a":-0,"b":"c","c":true,"d":null,"e":"","f":0.1}',
+  '{"b":"a","2":false,"a":"d","1":{},"c":12345678901234567890}',
+  '{"b":"a","a":"some words that are long","a":1e21,"__proto__":7}',
 ]
 // Without the zero byte and beyond ASCII, so that a text has as many bytes as units.
 const bytes = '{}[]":,\\ \t\n0123456789+-.eEtrufalsn\u0001abcud'
@@ -167,5 +170,26 @@ test(`damaged metadata is CORRUPT to a filter exactly when JSON.parse cannot rea
   }
   console.log(`damaged metadata: ${JSON.stringify(counts)}`)
   for (const kind of ['corrupt', 'matched', 'not'] as const) expect(counts[kind]).toBeGreaterThan(memories / 20)
+  store.close()
+})
+
+// Most texts come more than once in a row of keys, so that both ways of decoding are compared: by JSON.parse and, once
+// their keys are known, from values that were cut natively.
+test(`get returns what JSON.parse makes of damaged metadata, key for key, or CORRUPT (seed ${seed})`, () => {
+  const directory = join(temporaryDirectory(), 'store')
+  const texts = makeDamagedStore(directory)
+  const store = open(directory)
+  for (const [id, text] of texts) {
+    const parsed = parse(text)
+    if (parsed === undefined) {
+      expect([text, codeOf(() => store.get(id))]).toEqual([text, 'CORRUPT'])
+      continue
+    }
+    for (let times = 0; times < 2; times++) {
+      const metadata = store.get(id)?.metadata
+      expect(metadata).toStrictEqual(parsed)
+      expect(JSON.stringify(metadata)).toBe(JSON.stringify(parsed))
+    }
+  }
   store.close()
 })

@@ -39,32 +39,64 @@ Status Store::CheckRecord(const MemoryRef& memory) const {
   return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
 }
 
-Result<std::optional<MemoryRef>> Store::Find(std::string_view id) {
+/// The matcher of a look-up. It keeps the record that it compared last, which is nearly always the one that is found.
+class Store::LookUp final : public IdMatcher {
+ public:
+  LookUp(Store& store, Fetch fetch) : store_(store), fetch_(fetch) {}
+
+  bool Matches(Position position, std::string_view id) const override {
+    last_ = Position();
+    Result<Segment*> segment = store_.GetSegment(position.segment());
+    if (!segment.ok()) return true;
+    if (fetch_ == Fetch::kMemory) (*segment)->PrefetchLog(position.offset());
+    const auto record = ReadRecord(**segment, position.offset());
+    if (!record) return true;
+    if (record->id != id) return !CheckRecordAt(*record, store_.salt_, position);
+    if (fetch_ != Fetch::kNothing) (*segment)->PrefetchBlock(record->slot(), fetch_ == Fetch::kMemory);
+    memory_ = {*segment, position.offset(), *record};
+    last_ = position;
+    return true;
+  }
+
+  Fetch fetch() const { return fetch_; }
+  Result<MemoryRef> ReadAt(Position position) const {
+    return position == last_ ? Result<MemoryRef>(memory_) : store_.ReadAt(position);
+  }
+
+ private:
+  Store& store_;
+  Fetch fetch_;
+  mutable Position last_;  // none: nothing is kept
+  mutable MemoryRef memory_;
+};
+
+Result<std::optional<MemoryRef>> Store::Find(std::string_view id, Fetch fetch) {
   const uint64_t hash = HashOf(id);
+  const LookUp look_up(*this, fetch);
   // A segment that left the list between the index and the look at it (rewriting): the index knows better by now (R15).
   for (int restarts = 0;; ++restarts) {
-    Result<std::optional<MemoryRef>> found = FindOnce(hash, id);
+    Result<std::optional<MemoryRef>> found = FindOnce(hash, id, look_up);
     if (found.ok() || !IsGone(found.status()) || restarts == kRestartsMax) return found;
   }
 }
 
-Position Store::PositionInIndex(uint64_t hash, std::string_view id) const {
+Position Store::PositionInIndex(uint64_t hash, std::string_view id, const IdMatcher& matcher) const {
   for (;;) {
     const uint64_t word = LoadAcquire(boot_->index);
-    const Position position = TableOf(IndexWord{word}).Find(hash, id, *this);
+    const Position position = TableOf(IndexWord{word}).Find(hash, id, matcher);
     // A miss in a generation that was replaced meanwhile proves nothing: its cells may have been given back.
     if (!position.none() || LoadAcquire(boot_->index) == word) return position;
   }
 }
 
-Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view id) {
+Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view id, const LookUp& look_up) {
   // Once, before the index: looked at anew for each record, a reader could stop at a record in the middle of a frame
   // that became visible meanwhile. Whatever was visible at this moment is in the index word loaded next, or newer.
   const Sequence applied = LoadAcquire(boot_->applied);
-  Position position = PositionInIndex(hash, id);
+  Position position = PositionInIndex(hash, id, look_up);
   Sequence above = UINT64_MAX;
   while (!position.none()) {
-    Result<MemoryRef> memory = ReadAt(position);
+    Result<MemoryRef> memory = look_up.ReadAt(position);
     if (!memory.ok()) return memory.status();
     if (memory->record.header.sequence <= applied) {
       if (memory->record.id != id) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
@@ -72,7 +104,11 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
         THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*memory));  // one flipped bit must not delete a memory
         return std::optional<MemoryRef>();
       }
-      if (!OwnsBlock(*memory)) return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+      if (look_up.fetch() == Fetch::kMemory) THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*memory));
+      // A record that was checked names its own slot. Others are vouched for by the slot, at the price of one more page.
+      if (look_up.fetch() == Fetch::kMemory ? !HasBlock(*memory) : !OwnsBlock(*memory)) {
+        return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
+      }
       return std::optional<MemoryRef>(*memory);
     }
     THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*memory));  // nor may one lead back to an older version

@@ -7,6 +7,7 @@
 // are race-free once the tail, `applied` or an index cell was read with acquire.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -65,6 +66,23 @@ class Segment : public std::enable_shared_from_this<Segment> {
   float* embedding(Slot slot) const {
     return reinterpret_cast<float*>(blocks_map_.data() + layout_.embedding_offset +
                                     layout_.embedding_stride * Raw(slot));
+  }
+
+  /// Asks for the lines of a record before its length is known: most are no longer than this.
+  void PrefetchLog(uint64_t offset) const {
+    constexpr uint64_t kLines = 8;
+    for (uint64_t line = 0; line < kLines; ++line) __builtin_prefetch(log_map_.data() + offset + 64 * line);
+  }
+  /// Asks for what a slot has in the columns. Any number: nothing is read. `whole`: the whole embedding, not its front.
+  void PrefetchBlock(Slot slot, bool whole) const {
+    // The processor's own prefetcher follows what is longer.
+    constexpr uint64_t kLinesMax = 24;
+    if (Raw(slot) >= layout_.slots) return;
+    if (!whole) __builtin_prefetch(&record(slot));
+    __builtin_prefetch(&statistics(slot));
+    const uint64_t lines = whole ? std::min<uint64_t>(layout_.embedding_stride / 64, kLinesMax) : 1;
+    const auto* at = reinterpret_cast<const char*>(embedding(slot));
+    for (uint64_t line = 0; line < lines; ++line) __builtin_prefetch(at + 64 * line);
   }
 
   /// Gives the file its full length again, as holes, after a clean close cut it.

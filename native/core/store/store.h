@@ -139,15 +139,17 @@ class Store final : private IdMatcher {
 
   // Reading (read.cc). No locks. A MemoryRef is good for as long as the Pin stands that the caller held before it
   // asked.
+  /// What the caller of a look-up goes on to read: its lines are asked for while the look-up still waits for others.
+  enum class Fetch { kNothing, kNumbers, kMemory };
   /// nullopt: absent. kCorrupt when what the index names is no record.
-  Result<std::optional<MemoryRef>> Find(std::string_view id);
+  Result<std::optional<MemoryRef>> Find(std::string_view id, Fetch fetch = Fetch::kNothing);
   /// The record at a place that a snapshot or a look-up gave. kCorrupt otherwise.
   Result<MemoryRef> ReadAt(Position position);
   /// kCorrupt unless the record's checksum holds. A look-up reads no more than ids and headers, so whoever uses the
   /// rest of a record asks this first. Cost: one pass over the record.
   Status CheckRecord(const MemoryRef& memory) const;
   /// What the index names for an id: its newest record, a deletion perhaps, or one that is not visible yet. Or none.
-  Position PositionInIndex(std::string_view id) const { return PositionInIndex(HashOf(id), id); }
+  Position PositionInIndex(std::string_view id) const { return PositionInIndex(HashOf(id), id, *this); }
   /// Block numbers of a record are trusted by nobody before one of these: whether its slot is there,
   static bool HasBlock(const MemoryRef& memory) { return memory.segment->Covers(memory.record.slot()); }
   /// and whether the slot says that it is this record's, so that a damaged number leads to no other memory's block.
@@ -228,8 +230,9 @@ class Store final : private IdMatcher {
   Store() = default;
 
   // read.cc
-  Result<std::optional<MemoryRef>> FindOnce(uint64_t hash, std::string_view id);
-  Position PositionInIndex(uint64_t hash, std::string_view id) const;
+  class LookUp;
+  Result<std::optional<MemoryRef>> FindOnce(uint64_t hash, std::string_view id, const LookUp& look_up);
+  Position PositionInIndex(uint64_t hash, std::string_view id, const IdMatcher& matcher) const;
   uint64_t HashOf(std::string_view id) const { return SipHash13(hash_key_, id.data(), id.size()); }
 
   // open.cc
