@@ -70,6 +70,8 @@ export interface NativeOpenOptions {
   expectedRecords: number
   lockTimeout: number
   allowNetworkFileSystem: boolean
+  /** JSON array of paths; empty: none */
+  indexed: string
 }
 
 export interface Addon {
@@ -84,6 +86,7 @@ export interface Addon {
     readonly filterDepthMax: number
     readonly filterConditionsMax: number
     readonly filterBytesMax: number
+    readonly indexedPathsMax: number
   }
   /** Name of the set of kernels in use here, such as `avx512`. */
   readonly kernel: string

@@ -4,7 +4,7 @@
 // A value that is undefined counts as omitted; an unknown key is a TypeError, because a misspelt option that is
 // silently ignored is the worst kind of default.
 
-import { abortError, Failure, failure, notSupported, outOfRange, wrongType } from './errors'
+import { abortError, Failure, failure, outOfRange, wrongType } from './errors'
 import { encodeFilter } from './filter'
 import { addon, type NativeOpenOptions } from './native'
 import type { Durability, Metric } from './types'
@@ -124,11 +124,25 @@ const openKeys = [
   'indexed',
 ]
 
+/** Metadata paths as JSON text, which carries any key as filters do. Empty: none. */
+function readIndexed(value: unknown): string {
+  if (value === undefined) return ''
+  if (!Array.isArray(value)) throw wrongType(`indexed must be an array of strings, not ${describe(value)}`)
+  const paths = Array.from(value as unknown[])
+  for (const path of paths) {
+    if (typeof path !== 'string') throw wrongType(`indexed must hold strings, not ${describe(path)}`)
+  }
+  const { indexedPathsMax } = addon.limits
+  if (paths.length > indexedPathsMax) {
+    throw outOfRange(`indexed must name at most ${indexedPathsMax} paths, not ${paths.length}`)
+  }
+  return paths.length === 0 ? '' : JSON.stringify(paths)
+}
+
 /** OpenOptions as the addon takes them. */
 export function readOpenOptions(options: unknown): NativeOpenOptions {
   const bag = readBag(options, 'OpenOptions', openKeys)
   const { expectedRecords, lockTimeout } = bag
-  if (bag.indexed !== undefined) throw notSupported('indexed')
   return {
     dimensions: readDimensions(bag.dimensions),
     metric: readChoice(bag.metric, 'metric', metrics, -1),
@@ -139,6 +153,7 @@ export function readOpenOptions(options: unknown): NativeOpenOptions {
     lockTimeout:
       lockTimeout === undefined ? lockTimeoutMsDefault : checkNumber(lockTimeout, 'lockTimeout', 0, lockTimeoutMsMax),
     allowNetworkFileSystem: readBoolean(bag.allowNetworkFileSystem, 'allowNetworkFileSystem', false),
+    indexed: readIndexed(bag.indexed),
   }
 }
 

@@ -154,6 +154,7 @@ napi_value MakeLimits(napi_env env) {
   SetNumber(env, limits, "filterDepthMax", kFilterDepthMax);
   SetNumber(env, limits, "filterConditionsMax", kFilterConditionsMax);
   SetNumber(env, limits, "filterBytesMax", static_cast<double>(kFilterBytesMax));
+  SetNumber(env, limits, "indexedPathsMax", kIndexedPathsMax);
   return limits;
 }
 

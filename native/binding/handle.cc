@@ -7,6 +7,7 @@
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/base/utf.h"
+#include "core/search/field_index.h"
 
 namespace thermocline::binding {
 Handle::Handle(napi_env env, std::shared_ptr<StoreUse> use, const store::OpenOptions& options)
@@ -44,8 +45,12 @@ napi_value Handle::Open(napi_env env, napi_callback_info info) {
   options.lock_timeout_us = static_cast<uint64_t>(GetNumber(env, given, "lockTimeout", 5000) * 1000);
   options.allow_network_file_system = GetBoolean(env, given, "allowNetworkFileSystem");
 
+  std::vector<std::string> indexed;
+  const Status named = ReadIndexed(env, given, &indexed);
+  if (!named.ok()) return Throw(env, named);
   Result<std::shared_ptr<store::Store>> opened = store::AcquireStore(std::string(path), options);
   if (!opened.ok()) return Throw(env, opened.status());
+  if (!indexed.empty()) search::FieldIndex::Of(**opened).Declare(indexed, !options.read_only);
   auto* handle = new Handle(env, std::make_shared<StoreUse>(std::move(*opened)), options);
   return handle->MakeObject();
 }
@@ -294,6 +299,18 @@ Status ReadFilter(napi_env env, napi_value value, std::shared_ptr<const filter::
   Result<filter::Filter> compiled = filter::Filter::Compile(text);
   if (!compiled.ok()) return compiled.status();
   *filter = std::make_shared<const filter::Filter>(std::move(*compiled));
+  return Status::Ok();
+}
+
+Status ReadIndexed(napi_env env, napi_value options, std::vector<std::string>* paths) {
+  napi_value value = nullptr;
+  napi_get_named_property(env, options, "indexed", &value);
+  std::vector<char> buffer;
+  std::string_view text;
+  THERMOCLINE_RETURN_IF_ERROR(ReadLongText(env, value, buffer, kFilterBytesMax, &text));
+  Result<std::vector<std::string>> read = search::ReadPaths(text);
+  if (!read.ok()) return read.status();
+  *paths = std::move(*read);
   return Status::Ok();
 }
 

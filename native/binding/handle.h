@@ -225,6 +225,8 @@ Status ReadText(napi_env env, napi_value value, Handle* handle, std::vector<char
                 std::string_view* out, bool* ascii);
 
 /// A filter given as text; undefined: none. kArgument, kArgumentRange.
+/// The key `indexed` of OpenOptions: metadata paths.
+Status ReadIndexed(napi_env env, napi_value options, std::vector<std::string>* paths);
 Status ReadFilter(napi_env env, napi_value value, std::shared_ptr<const filter::Filter>* filter);
 
 /// An id on the stack.

@@ -134,8 +134,6 @@ test('READ_ONLY: every write throws it, reading goes on', async () => {
 test('NOT_SUPPORTED: what is to come is refused, never ignored', async () => {
   const { store } = temporaryStore(open)
   expect(shortCode(await rejectionOf(store.compact()))).toBe('NOT_SUPPORTED')
-  const target = join(temporaryDirectory(), 'target')
-  expect(codeOf(() => open(target, { dimensions: 3, indexed: ['user'] }))).toBe('NOT_SUPPORTED')
 })
 
 test('BUSY: another process holds the gate; opening gives up after lockTimeout and works once it is free', async () => {

@@ -18,6 +18,9 @@ inline constexpr uint32_t kFilterDepthMax = 100;
 inline constexpr uint32_t kFilterConditionsMax = 1000;
 inline constexpr uint64_t kFilterBytesMax = 16ull << 20;
 
+/// Metadata paths that are indexed: each costs 8 bytes a memory.
+inline constexpr uint32_t kIndexedPathsMax = 64;
+
 /// A batch that holds the lock longer than this many records or bytes would stall other writers.
 inline constexpr uint32_t kBatchRecordsMax = 256;
 inline constexpr uint64_t kBatchBytesMax = 1ull << 20;

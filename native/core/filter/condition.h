@@ -35,10 +35,16 @@ enum class Existence : uint8_t { kAny, kMust, kMustNot };
 
 class Condition {
  public:
+  struct Check {
+    Operator operation;
+    std::vector<Operand> operands;  // of kIn: sorted
+  };
+
   /// One operand; any number of kIn.
   void Add(Operator operation, std::vector<Operand> operands);
   void set_existence(Existence existence) { existence_ = existence; }
 
+  const std::vector<Check>& checks() const { return checks_; }
   Existence existence() const { return existence_; }
   /// Whether it asks anything of the value itself.
   bool asks_value() const { return !checks_.empty(); }
@@ -50,10 +56,6 @@ class Condition {
   bool holds_for_nothing() const { return holds_for_nothing_; }
 
  private:
-  struct Check {
-    Operator operation;
-    std::vector<Operand> operands;  // of kIn: sorted
-  };
   static bool Holds(const Check& check, const Value& value);
   static uint64_t HoldsForNumbers(const Check& check, const double* numbers, size_t count);
 

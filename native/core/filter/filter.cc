@@ -22,6 +22,57 @@ class LeafStates {
   std::vector<LeafState> on_heap_;
 };
 
+/// Notes what a walk finds, for each leaf.
+class LeafVisitor {
+ public:
+  /// `states`: one per leaf of the filter, all as constructed.
+  LeafVisitor(const Filter& filter, LeafState* states) : filter_(filter), states_(states) {
+    for (const Leaf& leaf : filter.leaves()) undecided_ += leaf.field == Field::kMetadata ? 1 : 0;
+  }
+
+  bool done() const { return undecided_ == 0; }
+
+  void NotePresent(uint32_t path) {
+    for (const uint32_t leaf : filter_.LeavesOf(path)) {
+      LeafState& state = states_[leaf];
+      state.present = true;
+      const Condition& condition = filter_.leaves()[leaf].condition;
+      if (!condition.asks_value() || condition.existence() == Existence::kMustNot) Decide(state);
+    }
+  }
+
+  void NoteValue(uint32_t path, const Value& value) {
+    for (const uint32_t leaf : filter_.LeavesOf(path)) {
+      LeafState& state = states_[leaf];
+      if (state.decided) continue;
+      state.has_value = true;
+      if (!filter_.leaves()[leaf].condition.HoldsFor(value)) continue;
+      state.matched = true;
+      Decide(state);
+    }
+  }
+
+  void NoteEnd(uint32_t path) {
+    for (const uint32_t leaf : filter_.LeavesOf(path)) Decide(states_[leaf]);
+  }
+
+ private:
+  void Decide(LeafState& state) {
+    if (state.decided) return;
+    state.decided = true;
+    --undecided_;
+  }
+
+  const Filter& filter_;
+  LeafState* states_;
+  uint32_t undecided_ = 0;
+};
+
+bool WalkMetadata(const Filter& filter, std::string_view metadata, LeafState* states) {
+  LeafVisitor visitor(filter, states);
+  return MetadataWalk<LeafVisitor>(filter.paths(), visitor).Run(metadata);
+}
+
 Truth TruthOf(bool holds) { return holds ? Truth::kTrue : Truth::kFalse; }
 
 Verdict VerdictOf(Truth truth) { return truth == Truth::kTrue ? Verdict::kYes : Verdict::kNo; }
@@ -49,7 +100,7 @@ Truth Filter::TestColumns(const Columns& columns) const { return Evaluate(0, {&c
 
 bool Filter::AskRecord(std::string_view id, std::string_view metadata, bool* answers) const {
   LeafStates states(leaves_.size());
-  if (!paths_.all().empty() && !MetadataWalk(*this, states.data()).Run(metadata)) return false;
+  if (!paths_.all().empty() && !WalkMetadata(*this, metadata, states.data())) return false;
   for (size_t i = 0; i < leaves_.size(); ++i) {
     const Leaf& leaf = leaves_[i];
     if (leaf.field == Field::kId) {
@@ -65,7 +116,7 @@ Verdict Filter::Test(const Columns& columns, std::string_view id, std::string_vi
   const Truth truth = Evaluate(0, {&columns, &id, nullptr});
   if (truth != Truth::kUnknown) return VerdictOf(truth);
   LeafStates states(leaves_.size());
-  if (!MetadataWalk(*this, states.data()).Run(metadata)) return Verdict::kCorrupt;
+  if (!WalkMetadata(*this, metadata, states.data())) return Verdict::kCorrupt;
   return VerdictOf(Evaluate(0, {&columns, &id, states.data()}));
 }
 

@@ -78,6 +78,8 @@ class Filter {
 
   const std::vector<Leaf>& leaves() const { return leaves_; }
   const PathTable& paths() const { return paths_; }
+  /// The path that a leaf asks about, as it was given.
+  const std::string& PathOf(const Leaf& leaf) const { return paths_.text(leaf.path); }
   /// Leaves that ask about a path.
   const std::vector<uint32_t>& LeavesOf(uint32_t path) const { return leaves_of_path_[path]; }
 

@@ -33,6 +33,8 @@ class PathTable {
   /// Sorted, each once; their numbers are their places.
   explicit PathTable(std::vector<std::string> paths);
 
+  size_t size() const { return paths_.size(); }
+  const std::string& text(uint32_t path) const { return paths_[path]; }
   PathRange all() const { return {0, static_cast<uint32_t>(paths_.size()), 0}; }
   PathMatch Find(const PathRange& range, std::string_view key) const;
   /// Whether only a key of the outermost object can be this path.

@@ -27,6 +27,7 @@ inline constexpr uint64_t kMetaMagic = Magic("TCLNMETA");
 inline constexpr uint64_t kLogMagic = Magic("TCLNLOG1");
 inline constexpr uint64_t kBlocksMagic = Magic("TCLNBLK1");
 inline constexpr uint64_t kCacheMagic = Magic("TCLNCACH");
+inline constexpr uint64_t kKeysMagic = Magic("TCLNKEYS");
 inline constexpr uint64_t kLockMagic = Magic("TCLNLOCK");
 inline constexpr uint64_t kCleanMagic = Magic("TCLNDONE");
 inline constexpr uint32_t kFrameMagic = 0x4D524654u;  // "TFRM"
@@ -309,6 +310,25 @@ struct IndexCell {
 static_assert(sizeof(IndexCell) == 16);
 inline constexpr uint64_t kIndexOffset = kSectionBytes;
 inline constexpr uint64_t kTombstone = 1;
+
+// <n>.keys -----------------------------------------------------------------------------------------------------------
+
+inline constexpr uint32_t kKeysLayout = 1;
+
+/// Before one column of u64 per path, with a key for each slot. Written once, when the segment is sealed.
+struct KeysHeader {
+  uint64_t magic;
+  uint32_t crc;  // of bytes 16..sizeof(KeysHeader)
+  uint32_t layout;
+  StoreId store_id;
+  uint32_t segment;
+  uint32_t slots;
+  uint32_t paths;
+  uint32_t columns_crc;  // of all that follows
+  uint64_t paths_hash;   // SipHash-1-3 of the paths, each with its length before it
+  uint64_t reserved;
+};
+static_assert(sizeof(KeysHeader) == 64);
 
 // lock ---------------------------------------------------------------------------------------------------------------
 

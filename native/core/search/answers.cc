@@ -22,12 +22,6 @@ std::vector<std::shared_ptr<SegmentAnswers>> ConditionAnswers::Of(const store::S
   return answers;
 }
 
-AnswerCache& AnswerCache::Of(store::Store& store) {
-  // The store has no other companion than this one.
-  return static_cast<AnswerCache&>(
-      store.GetCompanion([]() -> std::unique_ptr<store::Companion> { return std::make_unique<AnswerCache>(); }));
-}
-
 std::shared_ptr<ConditionAnswers> AnswerCache::Get(const std::string& text) {
   const std::lock_guard<std::mutex> guard(mutex_);
   const auto found = std::find_if(conditions_.begin(), conditions_.end(),

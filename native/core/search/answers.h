@@ -70,10 +70,8 @@ class ConditionAnswers {
 };
 
 /// Of one store: the conditions asked last, as many as fit.
-class AnswerCache final : public store::Companion {
+class AnswerCache {
  public:
-  static AnswerCache& Of(store::Store& store);
-
   /// Answers to a condition, known by its text; new ones know nothing.
   std::shared_ptr<ConditionAnswers> Get(const std::string& text);
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <functional>
 
+#include "core/search/caches.h"
+#include "core/search/record_ahead.h"
 #include "core/store/log_reader.h"
 
 namespace thermocline::search {
@@ -13,10 +15,12 @@ namespace {
 
 constexpr uint64_t kAll = ~uint64_t{0};
 
-// Memories that are asked to learn how many match: until so many matched, or so many were asked.
+// Memories that are asked to learn how many match: until so many matched, or so many were asked, or so many sets of 64
+// slots looked at.
 constexpr uint64_t kSampleMatches = 4;
-constexpr uint64_t kSampleMin = 64;
-constexpr uint64_t kSampleMax = 512;
+constexpr uint64_t kSampleMin = 24;
+constexpr uint64_t kSampleMax = 128;
+constexpr uint64_t kSampleWordsMax = 256;
 // What asking a record out of turn costs, with the score that was computed in vain, in records asked in turn.
 constexpr double kSingly = 4;
 
@@ -72,21 +76,54 @@ uint64_t SlotMask::Count() const {
 }
 
 MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter,
-                           uint64_t limit)
+                           uint64_t limit, const std::atomic<bool>& cancel)
     : snapshot_(snapshot), filter_(filter) {
   bool has_records = false;
-  for (const store::Snapshot::Part& part : snapshot.parts) parts_.push_back({part.segment, {}});
+  for (const store::Snapshot::Part& part : snapshot.parts) parts_.push_back({part.segment, {}, {}, nullptr});
+  AnswerCache& cache = SearchCaches::Of(store).answers;
   for (const filter::Leaf& leaf : filter.leaves()) {
-    conditions_.push_back(leaf.of_record() ? AnswerCache::Of(store).Get(leaf.text) : nullptr);
+    conditions_.push_back(leaf.of_record() ? cache.Get(leaf.text) : nullptr);
     has_records = has_records || leaf.of_record();
     const auto answers = leaf.of_record() ? conditions_.back()->Of(snapshot)
                                           : std::vector<std::shared_ptr<SegmentAnswers>>(parts_.size());
     for (size_t i = 0; i < parts_.size(); ++i) parts_[i].answers.push_back(answers[i]);
   }
+  FindKeys(store, cancel);
   std::sort(parts_.begin(), parts_.end(),
             [](const Part& a, const Part& b) { return std::less<>()(a.segment, b.segment); });
-  asks_all_ = !has_records || ChooseToAskAll(limit);
+  if (cancel.load(std::memory_order_relaxed)) return;
+  asks_all_ = !has_records;
+  if (asks_all_) return;
+  const Sample sample = TakeSample();
+  share_ = (static_cast<double>(sample.matches) + 0.5) / (static_cast<double>(sample.asked) + 0.5);
+  asks_all_ = ChooseToAskAll(sample, limit);
   asked_.store(0, std::memory_order_relaxed);  // the sample is not what asking one by one costs
+}
+
+/// Of the leaves whose paths are indexed, in the order of the snapshot's parts.
+void MemoryFilter::FindKeys(store::Store& store, const std::atomic<bool>& cancel) {
+  const size_t leaves = filter_.leaves().size();
+  key_conditions_.resize(leaves);
+  for (Part& part : parts_) part.keys.resize(leaves);
+  FieldIndex& index = FieldIndex::Of(store);
+  const std::shared_ptr<const IndexedPaths> paths = index.paths();
+  if (paths == nullptr) return;
+  std::vector<std::pair<size_t, size_t>> columns;  // leaf, number of its path
+  for (size_t i = 0; i < leaves; ++i) {
+    const filter::Leaf& leaf = filter_.leaves()[i];
+    if (leaf.field != filter::Field::kMetadata) continue;
+    const std::optional<size_t> path = paths->Find(filter_.PathOf(leaf));
+    if (!path) continue;
+    key_conditions_[i].emplace(leaf.condition, store.hash_key());
+    columns.emplace_back(i, *path);
+  }
+  if (columns.empty()) return;
+  for (size_t i = 0; i < parts_.size() && !cancel.load(std::memory_order_relaxed); ++i) {
+    if (snapshot_.parts[i].slots == 0) continue;
+    parts_[i].holds = index.KeysOf(store, *paths, snapshot_.parts[i]);
+    if (parts_[i].holds == nullptr) continue;
+    for (const auto& [leaf, path] : columns) parts_[i].keys[leaf] = parts_[i].holds->Column(path);
+  }
 }
 
 MemoryFilter::~MemoryFilter() {
@@ -97,44 +134,53 @@ MemoryFilter::~MemoryFilter() {
 }
 
 /// By what is expected of this search, and what earlier ones asked one by one.
-bool MemoryFilter::ChooseToAskAll(uint64_t limit) const {
-  const Sample sample = TakeSample();
+bool MemoryFilter::ChooseToAskAll(const Sample& sample, uint64_t limit) const {
   if (sample.unknown == 0) return true;
   uint64_t spent = UINT64_MAX;
   for (const auto& condition : conditions_) {
     if (condition != nullptr) spent = std::min(spent, condition->asked_singly());
   }
-  const double share = (static_cast<double>(sample.matches) + 0.5) / (static_cast<double>(sample.live) + 1);
-  const double wanted = static_cast<double>(limit) / share;
+  const double wanted = static_cast<double>(limit) / share_;
   // The i-th memory looked at is among the `wanted` best so far with a probability of wanted / i.
   const double reached = std::min(sample.memories, wanted * (1 + std::log(std::max(1.0, sample.memories / wanted))));
-  const double unknown = static_cast<double>(sample.unknown) / static_cast<double>(sample.live);
+  const double unknown = static_cast<double>(sample.unknown) / static_cast<double>(sample.asked);
   return (reached * unknown + static_cast<double>(spent)) * kSingly >= sample.memories * unknown;
 }
 
+/// Looks at sets of 64 slots all over the snapshot, and asks one memory of each.
 MemoryFilter::Sample MemoryFilter::TakeSample() const {
   uint64_t slots = 0;
   for (const store::Snapshot::Part& part : snapshot_.parts) slots += part.slots;
   Sample sample;
   uint64_t looked_at = 0;
-  while (looked_at < std::min(slots, kSampleMax)) {
-    if (looked_at >= kSampleMin && (sample.matches >= kSampleMatches || sample.unknown == 0)) break;
+  uint64_t possible = 0;
+  const uint64_t words_max = std::min(slots / 64 + 1, kSampleWordsMax);
+  uint64_t words = 0;
+  while (slots > 0 && words < words_max && sample.asked < kSampleMax) {
+    if (sample.asked >= kSampleMin && (sample.matches >= kSampleMatches || sample.unknown == 0)) break;
     // Steps of the golden ratio are spread evenly wherever they end (Weyl, 1916).
-    const double place = std::fmod(static_cast<double>(looked_at++) * 0.6180339887498949, 1.0);
+    const double place = std::fmod(static_cast<double>(words++) * 0.6180339887498949, 1.0);
     auto at = static_cast<uint64_t>(place * static_cast<double>(slots));
     size_t part = 0;
     while (at >= snapshot_.parts[part].slots) at -= snapshot_.parts[part++].slots;
     const store::Segment& segment = *snapshot_.parts[part].segment;
     const auto word = static_cast<uint32_t>(at / 64);
-    const uint64_t bit = LiveSlots(segment, word, uint64_t{1} << at % 64);
-    if (bit == 0) continue;
-    ++sample.live;
+    const uint64_t within = BitsWithin(word, 0, snapshot_.parts[part].slots);
     const filter::Lanes known = AskKnown(PartOf(segment), word);
-    if ((bit & ~(known.yes | known.no)) != 0) ++sample.unknown;
-    if (Matches(segment, static_cast<Slot>(at))) ++sample.matches;
+    const uint64_t open = within & ~known.no;
+    looked_at += static_cast<uint64_t>(std::popcount(within));
+    possible += static_cast<uint64_t>(std::popcount(open));
+    // The first possible one from a place on that is another in each set.
+    const uint64_t from = open & kAll << at % 64;
+    const uint64_t bit = from != 0 ? from & (~from + 1) : open & (~open + 1);
+    if (LiveSlots(segment, word, bit) == 0) continue;
+    ++sample.asked;
+    if ((bit & ~known.yes) != 0) ++sample.unknown;
+    const auto slot = static_cast<Slot>(word * 64 + static_cast<uint32_t>(std::countr_zero(bit)));
+    if (Matches(segment, slot)) ++sample.matches;
   }
   if (looked_at > 0) {
-    sample.memories = static_cast<double>(slots) * static_cast<double>(sample.live) / static_cast<double>(looked_at);
+    sample.memories = static_cast<double>(slots) * static_cast<double>(possible) / static_cast<double>(looked_at);
   }
   return sample;
 }
@@ -186,8 +232,17 @@ bool MemoryFilter::Matches(const store::Segment& segment, Slot slot) const {
 filter::Lanes MemoryFilter::AskKnown(const Part& part, uint32_t word) const {
   FewOf<filter::Lanes> lanes(conditions_.size());
   for (size_t leaf = 0; leaf < conditions_.size(); ++leaf) {
-    lanes[leaf] = part.answers[leaf] != nullptr ? part.answers[leaf]->Get(word)
-                                                : AskColumn(filter_.leaves()[leaf], *part.segment, word);
+    if (part.answers[leaf] == nullptr) {
+      lanes[leaf] = AskColumn(filter_.leaves()[leaf], *part.segment, word);
+      continue;
+    }
+    if (part.keys[leaf] != nullptr) {
+      lanes[leaf] = key_conditions_[leaf]->Ask(part.keys[leaf] + size_t{word} * filter::kKeysAtOnce);
+      if ((lanes[leaf].yes | lanes[leaf].no) == kAll) continue;
+    }
+    const filter::Lanes answered = part.answers[leaf]->Get(word);
+    // What keys answer is certain too, so no bit is in both.
+    lanes[leaf] = {lanes[leaf].yes | answered.yes, lanes[leaf].no | answered.no};
   }
   return filter_.Combine(lanes.data());
 }
@@ -214,8 +269,9 @@ void MemoryFilter::AskRecords(const Part& part, uint32_t word, uint64_t wanted) 
   std::array<uint64_t, 64> offsets;
   ForEachBit(wanted, [&](uint32_t i) {
     offsets[i] = LoadRelaxed(segment.record(static_cast<Slot>(word * 64 + i)));
-    __builtin_prefetch(segment.LogBytes(offsets[i], sizeof(format::RecordHeader)).data());
+    PrefetchRecord(segment, offsets[i]);
   });
+  ForEachBit(wanted, [&](uint32_t i) { PrefetchMetadata(segment, offsets[i]); });
   FewOf<uint64_t> yes(conditions_.size());
   FewOf<bool> answers(conditions_.size());
   uint64_t asked = 0;

@@ -12,10 +12,12 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/filter/filter.h"
 #include "core/search/answers.h"
+#include "core/search/field_index.h"
 #include "core/store/store.h"
 
 namespace thermocline::search {
@@ -46,8 +48,9 @@ class SlotMask {
 
 class MemoryFilter {
  public:
-  /// `limit`: hits that are wanted.
-  MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter, uint64_t limit);
+  /// `limit`: hits that are wanted. Incomplete, and of no more use than to be thrown away, once `cancel` is true.
+  MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter, uint64_t limit,
+               const std::atomic<bool>& cancel);
   ~MemoryFilter();
   MemoryFilter(const MemoryFilter&) = delete;
   MemoryFilter& operator=(const MemoryFilter&) = delete;
@@ -56,6 +59,8 @@ class MemoryFilter {
   void Mark(const store::Segment& segment, uint32_t first, uint32_t end, SlotMask* mask) const;
   /// Whether those that Mark leaves on do match, so that `Matches` need not be asked.
   bool asks_all() const { return asks_all_; }
+  /// The share of those that Mark leaves on which do match, estimated; in (0, 1].
+  double share() const { return asks_all_ ? 1 : share_; }
   /// Of a memory that belongs to the snapshot. One that cannot be asked does not match, and `status` tells of it.
   bool Matches(const store::Segment& segment, Slot slot) const;
   /// kCorrupt with the place of a memory that could not be asked. For when all threads are done.
@@ -65,16 +70,20 @@ class MemoryFilter {
   struct Part {
     const store::Segment* segment;
     std::vector<std::shared_ptr<SegmentAnswers>> answers;  // one per leaf; nullptr for columns
+    std::vector<const filter::ValueKey*> keys;             // one per leaf; nullptr: its path is not indexed
+    std::shared_ptr<const SegmentKeys> holds;              // what they lie in
   };
 
+  /// Of the memories that may match by all that is known without asking records.
   struct Sample {
-    uint64_t live = 0;     // memories that were asked
+    uint64_t asked = 0;
     uint64_t unknown = 0;  // of them, answered by their records alone
     uint64_t matches = 0;
-    double memories = 0;  // in the snapshot, estimated
+    double memories = 0;  // all of them in the snapshot, estimated
   };
 
-  bool ChooseToAskAll(uint64_t limit) const;
+  void FindKeys(store::Store& store, const std::atomic<bool>& cancel);
+  bool ChooseToAskAll(const Sample& sample, uint64_t limit) const;
   Sample TakeSample() const;
   const Part& PartOf(const store::Segment& segment) const;
   uint64_t LiveSlots(const store::Segment& segment, uint32_t word, uint64_t wanted) const;
@@ -84,9 +93,11 @@ class MemoryFilter {
 
   const store::Snapshot& snapshot_;
   const filter::Filter& filter_;
-  std::vector<std::shared_ptr<ConditionAnswers>> conditions_;  // one per leaf; nullptr for columns
-  std::vector<Part> parts_;                                    // by address of the segment
+  std::vector<std::shared_ptr<ConditionAnswers>> conditions_;        // one per leaf; nullptr for columns
+  std::vector<Part> parts_;                                          // by address of the segment
+  std::vector<std::optional<filter::KeyCondition>> key_conditions_;  // one per leaf; none: its path is not indexed
   bool asks_all_ = false;
+  double share_ = 1;
   mutable std::atomic<uint64_t> asked_{0};    // records
   mutable std::atomic<uint64_t> damaged_{0};  // position of a record
 };

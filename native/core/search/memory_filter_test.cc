@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/search/caches.h"
 #include "core/search/search.h"
 #include "test/store_fixture.h"
 
@@ -57,11 +58,13 @@ void WriteAtRandom(store::Store& store, Random& random, int count) {
   }
 }
 
+const std::atomic<bool> kGo{false};
+
 /// Compares every slot of a snapshot with the filter asked by itself.
 void ExpectMarks(store::Store& store, const filter::Filter& filter, uint64_t limit) {
   const Result<store::Snapshot> snapshot = store.TakeSnapshot();
   ASSERT_OK(snapshot);
-  const MemoryFilter asked(store, *snapshot, filter, limit);
+  const MemoryFilter asked(store, *snapshot, filter, limit, kGo);
   SlotMask mask;
   for (const store::Snapshot::Part& part : snapshot->parts) {
     // Chunks that begin and end anywhere.
@@ -113,7 +116,7 @@ TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
   ASSERT_OK(snapshot);
   const auto asks_all = [&](const std::string& text) {
     const filter::Filter filter = Compiled(text);
-    return MemoryFilter(*store, *snapshot, filter, 1).asks_all();
+    return MemoryFilter(*store, *snapshot, filter, 1, kGo).asks_all();
   };
   EXPECT_TRUE(asks_all(R"({"metadata":{"n":{"lt":0}}})"));
   EXPECT_TRUE(asks_all(R"({"createdAt":{"lt":500}})"));
@@ -122,7 +125,7 @@ TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
   const filter::Filter often = Compiled(R"({"metadata":{"n":{"lt":901}}})");
   int searches = 0;
   for (; searches < 10000; ++searches) {
-    const MemoryFilter asked(*store, *snapshot, often, 1);
+    const MemoryFilter asked(*store, *snapshot, often, 1, kGo);
     if (asked.asks_all()) break;
     const store::Snapshot::Part& part = snapshot->parts.back();
     for (uint32_t raw = 0; raw < std::min(part.slots, 40u); ++raw) {
@@ -169,8 +172,8 @@ TEST(AnswerCache, ForgetsWhatWasAskedLongAgoAndKeepsWhatWasAskedLast) {
   WriteAtRandom(*store, random, 300);
   const Result<store::Snapshot> snapshot = store->TakeSnapshot();
   ASSERT_OK(snapshot);
-  AnswerCache& cache = AnswerCache::Of(*store);
-  EXPECT_EQ(&cache, &AnswerCache::Of(*store));
+  AnswerCache& cache = SearchCaches::Of(*store).answers;
+  EXPECT_EQ(&cache, &SearchCaches::Of(*store).answers);
   const std::weak_ptr<ConditionAnswers> first = cache.Get("first");
   const std::weak_ptr<ConditionAnswers> kept = cache.Get("kept");
   for (int i = 0; i < 200; ++i) {

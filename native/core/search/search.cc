@@ -62,7 +62,7 @@ class SearchJob final : public PoolJob {
   SearchJob(store::Store& store, const store::Snapshot& snapshot, const SearchRequest& options,
             std::span<const std::span<const float>> queries, const std::atomic<bool>& cancel)
       : store_(store), snapshot_(snapshot), options_(options), cancel_(cancel) {
-    if (options.filter != nullptr) filter_.emplace(store, snapshot, *options.filter, options.limit);
+    if (options.filter != nullptr) filter_.emplace(store, snapshot, *options.filter, options.limit, cancel);
     for (const std::span<const float> query : queries) {
       queries_.push_back(std::make_unique<Query>(store, options, query));
     }

@@ -9,6 +9,9 @@ namespace {
 
 // Slots that are scored before there is any cut: enough that the cut they give is near the final one.
 constexpr size_t kSeeds = 64;
+constexpr double kSeedsPerHit = 2;
+// So many times as many when those gave no cut.
+constexpr double kMoreSeeds = 4;
 // Slots whose bounds cost as much as one embedding that is scored in full.
 constexpr uint32_t kSlotsPerRow = 64;
 // Survivors ahead for which rows are asked for.
@@ -36,20 +39,24 @@ Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, 
     prepared_ = chunk.segment;
   }
   BoundPrefixes(chunk);
+  double share = static_cast<double>(marked) / (chunk.end - chunk.first);
+  if (filter_ != nullptr) share *= filter_->share();
+  double wanted = std::max(static_cast<double>(kSeeds), kSeedsPerHit * static_cast<double>(request_.limit) / share);
   float least = query_.ClosenessOf(cut.value());
-  if (least == kNoCut) {
-    // Best ones first, so that the rest of the chunk meets a cut.
-    const float seeds = SeedBound(static_cast<double>(marked) / (chunk.end - chunk.first));
+  // Best ones first, so that the rest of the chunk meets a cut; more of them until there is one.
+  for (bool more = true; least == kNoCut && more; wanted *= kMoreSeeds) {
+    const float seeds = SeedBound(wanted);
     // Whatever their whole sketches say: what is not offered now is not looked at again.
     BoundSurvivors(chunk, mask, seeds, kLowest);
     THERMOCLINE_RETURN_IF_ERROR(OfferSurvivors(snapshot, chunk, cut, top));
     least = query_.ClosenessOf(cut.value());
+    more = seeds > kLowest;
     // Not twice the same.
     for (float& bound : scratch_.upper) {
       if (bound >= seeds) bound = kNoCut;
     }
-    least = std::max(least, kLowest);
   }
+  least = std::max(least, kLowest);
   BoundSurvivors(chunk, mask, least, least);
   return OfferSurvivors(snapshot, chunk, cut, top);
 }
@@ -63,17 +70,15 @@ void SketchScanner::BoundPrefixes(const Chunk& chunk) {
   std::fill(scratch_.upper.begin() + (chunk.end - chunk.first), scratch_.upper.end(), kNoCut);
 }
 
-/// A bound that about kSeeds marked slots or more reach: of the groups' best ones, the kSeeds-th if all are marked.
-float SketchScanner::SeedBound(double marked_share) {
+/// A bound that about so many slots or more reach: of the groups' best ones, the one of that rank.
+float SketchScanner::SeedBound(double wanted) {
   scratch_.group_best.clear();
   for (size_t group = 0; group < scratch_.upper.size(); group += kernels::kSketchGroup) {
     scratch_.group_best.push_back(
         *std::max_element(scratch_.upper.begin() + static_cast<ptrdiff_t>(group),
                           scratch_.upper.begin() + static_cast<ptrdiff_t>(group + kernels::kSketchGroup)));
   }
-  const auto wanted =
-      static_cast<size_t>(static_cast<double>(std::max<size_t>(kSeeds, 2 * request_.limit)) / marked_share);
-  if (scratch_.group_best.size() <= wanted) return kLowest;
+  if (static_cast<double>(scratch_.group_best.size()) <= wanted) return kLowest;
   const auto at = scratch_.group_best.begin() + static_cast<ptrdiff_t>(wanted);
   std::nth_element(scratch_.group_best.begin(), at, scratch_.group_best.end(), std::greater<>());
   return std::max(*at, kLowest);

@@ -48,7 +48,7 @@ class SketchScanner {
 
  private:
   void BoundPrefixes(const Chunk& chunk);
-  float SeedBound(double marked_share);
+  float SeedBound(double wanted);
   void BoundSurvivors(const Chunk& chunk, const SlotMask* mask, float prefix_least, float least);
   Status OfferSurvivors(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
 

@@ -6,7 +6,7 @@
 
 namespace thermocline::store {
 
-/// The segment of "<n>.log" or "<n>.blocks", 0 for any other name.
+/// The segment of "<n>.log", "<n>.blocks" or "<n>.keys", whatever follows the last; 0 for any other name.
 inline uint32_t SegmentOfFileName(const std::string& name) {
   uint64_t number = 0;
   size_t at = 0;
@@ -15,7 +15,9 @@ inline uint32_t SegmentOfFileName(const std::string& name) {
   }
   if (at == 0 || name[0] == '0' || number > UINT32_MAX) return 0;
   const std::string suffix = name.substr(at);
-  return suffix == ".log" || suffix == ".blocks" ? static_cast<uint32_t>(number) : 0;
+  // Keys are written beside their place and then renamed: what an interrupted run left has a longer name.
+  const bool known = suffix == ".log" || suffix == ".blocks" || suffix.rfind(".keys", 0) == 0;
+  return known ? static_cast<uint32_t>(number) : 0;
 }
 
 inline bool IsStoreFileName(const std::string& name) {

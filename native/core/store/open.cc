@@ -382,7 +382,9 @@ void Store::RemoveUnlisted() {
   if (!names.ok()) return;
   for (const std::string& name : *names) {
     const uint32_t number = SegmentOfFileName(name);
-    if (name == "meta.new" || (number != 0 && list->IndexOf(static_cast<SegmentNumber>(number)) < 0)) {
+    const bool unfinished = name.ends_with(".new");
+    const bool unlisted = list->IndexOf(static_cast<SegmentNumber>(number)) < 0;
+    if (name == "meta.new" || (number != 0 && (unfinished || unlisted))) {
       // A file that stays only costs space; the next first opener tries again.
       if (!io::Unlink(directory_, name.c_str()).ok()) return;
     }

@@ -37,6 +37,7 @@ bool Agrees(const format::BlocksHeader& header, const format::SegmentEntry& entr
 
 SegmentFileName LogFileName(SegmentNumber number) { return Name(number, "log"); }
 SegmentFileName BlocksFileName(SegmentNumber number) { return Name(number, "blocks"); }
+SegmentFileName KeysFileName(SegmentNumber number) { return Name(number, "keys"); }
 
 Status Segment::CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
                             uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync,
@@ -45,6 +46,8 @@ Status Segment::CreateFiles(const io::File& directory, const format::StoreId& st
   const format::BlocksHeader blocks_header = format::MakeBlocksHeader(store_id, number, slots, dimensions, sketch_kind);
   const format::LogHeader log_header = format::MakeLogHeader(store_id, number, log_capacity);
 
+  // A power cut may have taken the list that a segment of this number was in, and left what was made of its records.
+  THERMOCLINE_RETURN_IF_ERROR(io::Unlink(directory, KeysFileName(number).text));
   Result<io::File> blocks =
       io::File::Open(directory, BlocksFileName(number).text, io::File::Mode::kCreateNew, FileRole::kBlocks);
   if (!blocks.ok()) return blocks.status();

@@ -137,5 +137,6 @@ struct SegmentFileName {
 };
 SegmentFileName LogFileName(SegmentNumber number);
 SegmentFileName BlocksFileName(SegmentNumber number);
+SegmentFileName KeysFileName(SegmentNumber number);
 
 }  // namespace thermocline::store

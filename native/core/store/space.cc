@@ -276,7 +276,17 @@ void Store::RunHelper() {
       MakeSpaceAhead();
     }
     FollowList();
+    TendCompanion();
   }
+}
+
+void Store::TendCompanion() {
+  Companion* companion = nullptr;
+  {
+    const std::lock_guard<std::mutex> guard(companion_mutex_);
+    companion = companion_.get();
+  }
+  if (companion != nullptr) companion->Tend(*this, helper_stop_);
 }
 
 void Store::StopHelper() {

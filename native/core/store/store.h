@@ -109,6 +109,8 @@ struct IndexInfo {
 class Companion {
  public:
   virtual ~Companion() = default;
+  /// Work that nobody waits for: the helper calls it now and then, without a pin, and wants it back when `stop` is true.
+  virtual void Tend(class Store& store, const std::atomic<bool>& stop) = 0;
 };
 
 class Store final : private IdMatcher {
@@ -135,6 +137,9 @@ class Store final : private IdMatcher {
   format::Metric metric() const { return metric_; }
   HashKey hash_key() const { return hash_key_; }
   const format::Salt& salt() const { return salt_; }
+  const format::StoreId& store_id() const { return store_id_; }
+  /// For files that the layers above keep beside the segments (file_names.h).
+  const io::File& directory() const { return directory_; }
   const kernels::SketchCoder& sketch_coder() const { return *sketch_coder_; }
 
   // Reading (read.cc). No locks. A MemoryRef is good for as long as the Pin stands that the caller held before it
@@ -301,6 +306,7 @@ class Store final : private IdMatcher {
   uint64_t ReadyLogBytes(SegmentNumber segment) const;
   bool LogIsDue(const Segment& segment, uint64_t end) const;
   void RunHelper();
+  void TendCompanion();
   void WakeHelper();
 
   // sketches.cc
@@ -415,7 +421,7 @@ class Store final : private IdMatcher {
   std::thread helper_;
   std::mutex helper_mutex_;
   std::condition_variable helper_wake_;
-  bool helper_stop_ = false;
+  std::atomic<bool> helper_stop_{false};  // written under the mutex
   bool helper_asked_ = false;
   std::atomic<bool> helper_pending_{false};
 

@@ -1,0 +1,238 @@
+#include "core/search/field_index.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/base/crc32c.h"
+#include "core/base/limits.h"
+#include "core/filter/json_reader.h"
+#include "core/search/caches.h"
+#include "core/search/record_ahead.h"
+#include "core/store/log_reader.h"
+
+namespace thermocline::search {
+namespace {
+
+std::span<const char> BytesOf(const void* data, size_t bytes) { return {static_cast<const char*>(data), bytes}; }
+
+uint32_t CrcOf(const format::KeysHeader& header) {
+  constexpr size_t kFrom = offsetof(format::KeysHeader, store_id);
+  return Crc32c(0, reinterpret_cast<const char*>(&header) + kFrom, sizeof header - kFrom);
+}
+
+/// Number of the part that the last frame of the snapshot lies in: those before it are sealed, since records are
+/// committed in list order.
+size_t OpenPartOf(const store::Snapshot& snapshot) {
+  for (size_t i = 0; i < snapshot.parts.size(); ++i) {
+    if (snapshot.parts[i].segment->number() == snapshot.tail.segment()) return i;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> ReadPaths(std::string_view text) {
+  std::vector<std::string> paths;
+  if (text.empty()) return paths;
+  using filter::JsonReader;
+  JsonReader reader(text, 1);
+  if (reader.Peek() != JsonReader::Kind::kArray) return ErrorCode::kArgument;
+  std::string scratch;
+  reader.Open();
+  while (reader.NextElement()) {
+    if (paths.size() == kIndexedPathsMax) return ErrorCode::kArgumentRange;
+    if (reader.Peek() != JsonReader::Kind::kString) return ErrorCode::kArgument;
+    paths.emplace_back(JsonReader::Decode(reader.ReadString(), scratch));
+  }
+  if (!reader.AtEnd()) return ErrorCode::kArgument;
+  return paths;
+}
+
+std::optional<size_t> IndexedPaths::Find(const std::string& path) const {
+  for (uint32_t i = 0; i < table_.size(); ++i) {
+    if (table_.text(i) == path) return i;
+  }
+  return std::nullopt;
+}
+
+SegmentKeys::SegmentKeys(uint32_t slots, size_t paths) : stride_(StrideOf(slots)), paths_(paths), read_(paths) {
+  // Zeros that take no memory before they are written to.
+  owned_.reset(static_cast<filter::ValueKey*>(std::calloc(stride_ * paths, sizeof(filter::ValueKey))));
+  columns_ = owned_.get();
+}
+
+SegmentKeys::SegmentKeys(uint32_t slots, size_t paths, io::Mapping mapping, uint64_t offset)
+    : stride_(StrideOf(slots)),
+      paths_(paths),
+      mapping_(std::move(mapping)),
+      columns_(reinterpret_cast<filter::ValueKey*>(mapping_.data() + offset)),
+      looked_at_(slots),
+      kept_(true),
+      read_(paths) {}
+
+FieldIndex& FieldIndex::Of(store::Store& store) { return SearchCaches::Of(store).fields; }
+
+void FieldIndex::Declare(const std::vector<std::string>& paths, bool may_write) {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  may_write_ = may_write_ || may_write;
+  std::vector<std::string> all = names_;
+  all.insert(all.end(), paths.begin(), paths.end());
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  if (all == names_) return;
+  names_ = all;
+  paths_ = std::make_shared<const IndexedPaths>(std::move(all));
+  of_segment_.clear();
+  tended_.store(UINT64_MAX, std::memory_order_relaxed);
+}
+
+std::shared_ptr<const IndexedPaths> FieldIndex::paths() const {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  return paths_;
+}
+
+std::shared_ptr<const SegmentKeys> FieldIndex::KeysOf(store::Store& store, const IndexedPaths& paths,
+                                                      const store::Snapshot::Part& part) {
+  const store::Segment& segment = *part.segment;
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (paths_.get() != &paths) return nullptr;
+  std::shared_ptr<SegmentKeys>& keys = of_segment_[Raw(segment.number())];
+  if (keys == nullptr) keys = ReadFile(store, segment);
+  if (keys == nullptr) keys = std::make_shared<SegmentKeys>(segment.slots(), names_.size());
+  if (keys->columns_ == nullptr) return nullptr;  // no memory for a cache
+  Look(*keys, store.hash_key(), part);
+  return keys;
+}
+
+/// Looks at what was claimed since the last time, and at what was not committed then.
+void FieldIndex::Look(SegmentKeys& keys, const HashKey& hash, const store::Snapshot::Part& part) const {
+  const auto committed = [&](uint32_t slot) { return LookAt(keys, hash, *part.segment, slot); };
+  std::erase_if(keys.waiting_, committed);
+  RecordsAhead ahead(*part.segment, keys.looked_at_, part.slots);
+  for (; keys.looked_at_ < part.slots; ++keys.looked_at_) {
+    ahead.Reach(keys.looked_at_);
+    if (!committed(keys.looked_at_)) keys.waiting_.push_back(keys.looked_at_);
+  }
+}
+
+/// False: there is no record yet.
+bool FieldIndex::LookAt(SegmentKeys& keys, const HashKey& hash, const store::Segment& segment, uint32_t slot) const {
+  if (LoadAcquire(segment.born(static_cast<Slot>(slot))) == 0) return false;
+  const auto record = store::ReadRecord(segment, LoadRelaxed(segment.record(static_cast<Slot>(slot))));
+  std::vector<filter::ValueKey>& read = keys.read_;
+  if (record) {
+    filter::ReadKeys(paths_->table(), record->metadata, hash, read.data());
+  } else {
+    std::fill(read.begin(), read.end(), filter::kKeyMixed);  // who asks it meets the damage
+  }
+  // Relaxed: whoever reads it knows of the record from its snapshot, and of the key from the mutex.
+  for (size_t path = 0; path < read.size(); ++path) StoreRelaxed(keys.columns_[path * keys.stride_ + slot], read[path]);
+  return true;
+}
+
+void FieldIndex::Tend(store::Store& store, const std::atomic<bool>& stop) {
+  const std::shared_ptr<const IndexedPaths> present = paths();
+  const uint64_t sequence = store.sequence();
+  if (present == nullptr || tended_.load(std::memory_order_relaxed) == sequence) return;
+  Result<store::Snapshot> snapshot = store.TakeSnapshot();
+  if (!snapshot.ok()) return;
+  const size_t open = OpenPartOf(*snapshot);
+  for (size_t i = 0; i < snapshot->parts.size(); ++i) {
+    if (stop.load(std::memory_order_relaxed)) return;
+    const std::shared_ptr<const SegmentKeys> keys = KeysOf(store, *present, snapshot->parts[i]);
+    if (keys == nullptr) return;
+    if (i < open) Keep(store, *present, *snapshot->parts[i].segment);
+  }
+  ForgetUnlisted(store, *snapshot);
+  tended_.store(sequence, std::memory_order_relaxed);
+}
+
+/// Puts the keys of a sealed segment into a file, which takes their place in memory.
+void FieldIndex::Keep(store::Store& store, const IndexedPaths& paths, const store::Segment& segment) {
+  std::shared_ptr<SegmentKeys> keys;
+  uint64_t paths_hash = 0;
+  {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    const auto found = of_segment_.find(Raw(segment.number()));
+    if (paths_.get() != &paths || found == of_segment_.end() || found->second->kept_) return;
+    keys = found->second;
+    keys->kept_ = true;      // tried once
+    keys->waiting_.clear();  // a slot of a sealed segment that has no record yet never gets one
+    if (!may_write_) return;
+    paths_hash = PathsHash(store);
+  }
+  WriteFile(store, segment, *keys, paths_hash);
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (paths_.get() != &paths) return;
+  if (std::shared_ptr<SegmentKeys> mapped = ReadFile(store, segment)) of_segment_[Raw(segment.number())] = mapped;
+}
+
+/// Of segments that were rewritten.
+void FieldIndex::ForgetUnlisted(store::Store& store, const store::Snapshot& snapshot) {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  std::erase_if(of_segment_, [&](const auto& entry) {
+    const bool listed = std::any_of(snapshot.parts.begin(), snapshot.parts.end(),
+                                    [&](const auto& part) { return Raw(part.segment->number()) == entry.first; });
+    if (listed) return false;
+    // A file that stays only costs space; the next first opener tries again.
+    const auto number = static_cast<SegmentNumber>(entry.first);
+    if (may_write_) static_cast<void>(io::Unlink(store.directory(), store::KeysFileName(number).text).ok());
+    return true;
+  });
+}
+
+/// What binds keys to their paths: the hash of these, each with its length before it.
+uint64_t FieldIndex::PathsHash(const store::Store& store) const {
+  std::string text;
+  for (const std::string& name : names_) text += std::to_string(name.size()) + ' ' + name;
+  return SipHash13(store.hash_key(), text.data(), text.size());
+}
+
+/// Never synced: what does not arrive whole is not believed, and made again.
+void FieldIndex::WriteFile(store::Store& store, const store::Segment& segment, const SegmentKeys& keys,
+                           uint64_t paths_hash) const {
+  const std::span<const char> columns = BytesOf(keys.columns_, keys.stride_ * keys.paths_ * sizeof(filter::ValueKey));
+  format::KeysHeader header{};
+  header.magic = format::kKeysMagic;
+  header.layout = format::kKeysLayout;
+  header.store_id = store.store_id();
+  header.segment = Raw(segment.number());
+  header.slots = segment.slots();
+  header.paths = static_cast<uint32_t>(keys.paths_);
+  header.columns_crc = Crc32c(0, columns.data(), columns.size());
+  header.paths_hash = paths_hash;
+  header.crc = CrcOf(header);
+  // Another process may write the same bytes at the same time: a name of one's own, which a rename makes the known one.
+  const std::string beside =
+      std::string(store::KeysFileName(segment.number()).text) + "." + std::to_string(io::ProcessId()) + ".new";
+  Result<io::File> file =
+      io::File::Open(store.directory(), beside.c_str(), io::File::Mode::kCreateNew, FileRole::kCache);
+  const bool written = file.ok() && file->WriteAt(0, BytesOf(&header, sizeof header)).ok() &&
+                       file->WriteAt(sizeof header, columns).ok() &&
+                       io::Rename(store.directory(), beside.c_str(), store::KeysFileName(segment.number()).text).ok();
+  if (!written) static_cast<void>(io::Unlink(store.directory(), beside.c_str()).ok());
+}
+
+/// nullptr: no file, not of these paths, or not as it was written.
+std::shared_ptr<SegmentKeys> FieldIndex::ReadFile(store::Store& store, const store::Segment& segment) const {
+  Result<io::File> file = io::File::Open(store.directory(), store::KeysFileName(segment.number()).text,
+                                         io::File::Mode::kRead, FileRole::kCache);
+  if (!file.ok()) return nullptr;
+  format::KeysHeader header{};
+  const Result<uint64_t> size = file->Size();
+  const uint64_t bytes = SegmentKeys::StrideOf(segment.slots()) * names_.size() * sizeof(filter::ValueKey);
+  if (!size.ok() || *size != sizeof header + bytes) return nullptr;
+  Result<io::Mapping> mapping = io::Mapping::Map(*file, 0, *size, io::Mapping::Kind::kSharedReadOnly);
+  if (!mapping.ok()) return nullptr;
+  std::memcpy(&header, mapping->data(), sizeof header);
+  const bool believed = header.magic == format::kKeysMagic && header.crc == CrcOf(header) &&
+                        header.layout == format::kKeysLayout && header.store_id == store.store_id() &&
+                        header.segment == Raw(segment.number()) && header.slots == segment.slots() &&
+                        header.paths == names_.size() && header.paths_hash == PathsHash(store) &&
+                        header.columns_crc == Crc32c(0, mapping->data() + sizeof header, bytes);
+  if (!believed) return nullptr;
+  return std::make_shared<SegmentKeys>(segment.slots(), names_.size(), std::move(*mapping), sizeof header);
+}
+
+}  // namespace thermocline::search

@@ -1,0 +1,323 @@
+// The index over metadata paths answers as the records do: for any condition and value, whatever was written,
+// rewritten, deleted or damaged, by memory and by files; and what is not as it was written is not believed.
+
+#include "core/search/field_index.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/base/limits.h"
+#include "core/search/caches.h"
+#include "core/search/memory_filter.h"
+#include "core/search/search.h"
+#include "core/store/file_names.h"
+#include "test/store_fixture.h"
+
+namespace thermocline::search {
+namespace {
+
+constexpr uint32_t kDimensions = 3;
+const std::atomic<bool> kGo{false};
+
+const char* const kScalars[] = {"null", "true",   "false", "0",     "-0",     "1",     "-1",          "2.5",
+                                "1e30", "-1e-30", "\"\"",  "\"a\"", "\"ab\"", "\"b\"", "\"\\ud800\"", "12345678901"};
+const char* const kOthers[] = {"[]",           "[[]]", "[1]",       "[1,2]",
+                               "[\"a\",null]", "{}",   "{\"b\":1}", "[{\"b\":\"a\"},{\"b\":2}]"};
+const char* const kOperators[] = {"eq", "ne", "gt", "gte", "lt", "lte"};
+
+std::string AnyScalar(Random& random) { return kScalars[random.Below(std::size(kScalars))]; }
+
+std::string AnyValue(Random& random) {
+  return random.Below(3) == 0 ? kOthers[random.Below(std::size(kOthers))] : AnyScalar(random);
+}
+
+/// Metadata with the keys a, a.b and n, or without.
+std::string AnyMetadata(Random& random) {
+  std::string text = "{\"first\":\"x\"";
+  if (random.Below(5) > 0) text += ",\"a\":" + AnyValue(random);
+  if (random.Below(4) == 0) text += ",\"a.b\":" + AnyValue(random);
+  if (random.Below(5) > 0) text += ",\"n\":" + std::to_string(random.Below(50));
+  return text + "}";
+}
+
+std::string AnyCondition(Random& random) {
+  std::string text = "{";
+  const auto add = [&](const std::string& part) { text += (text.size() > 1 ? "," : "") + part; };
+  if (random.Below(3) == 0) {
+    std::string list;
+    for (uint64_t i = random.Below(12); i > 0; --i) list += (list.empty() ? "" : ",") + AnyScalar(random);
+    add("\"in\":[" + list + "]");
+  }
+  for (const char* operation : kOperators) {
+    if (random.Below(5) == 0) add("\"" + std::string(operation) + "\":" + AnyScalar(random));
+  }
+  if (random.Below(8) == 0) add(R"("prefix":"a")");
+  if (random.Below(6) == 0) add(random.Below(2) == 0 ? "\"exists\":true" : "\"exists\":false");
+  return text + "}";
+}
+
+filter::Filter Compiled(const std::string& text) {
+  Result<filter::Filter> filter = filter::Filter::Compile(text);
+  EXPECT_OK(filter);
+  return std::move(*filter);
+}
+
+TEST(ValueKey, AnswersAsTheValueDoesOrNotAtAll) {
+  Random random(TestSeed());
+  const HashKey hash{1, 2};
+  const filter::PathTable paths({"a", "a.b"});
+  uint64_t sure = 0;
+  uint64_t asked = 0;
+  for (uint64_t round = 0; round < 400 * TestScale(); ++round) {
+    std::vector<std::string> records;
+    std::vector<filter::ValueKey> columns[2];
+    for (size_t i = 0; i < filter::kKeysAtOnce; ++i) {
+      records.push_back(AnyMetadata(random));
+      filter::ValueKey keys[2];
+      filter::ReadKeys(paths, records.back(), hash, keys);
+      for (size_t path = 0; path < 2; ++path) columns[path].push_back(keys[path]);
+    }
+    columns[0][5] = filter::kKeyUnknown;
+    for (int turn = 0; turn < 10; ++turn) {
+      const size_t path = random.Below(2);
+      const std::string text =
+          R"({"metadata":{")" + paths.text(static_cast<uint32_t>(path)) + "\":" + AnyCondition(random) + "}}";
+      const filter::Filter filter = Compiled(text);
+      const filter::Lanes lanes = filter::KeyCondition(filter.leaves()[0].condition, hash).Ask(columns[path].data());
+      EXPECT_EQ(lanes.yes & lanes.no, 0u);
+      for (size_t i = 0; i < records.size(); ++i) {
+        bool answer = false;
+        ASSERT_TRUE(filter.AskRecord("id", records[i], &answer));
+        const bool yes = (lanes.yes >> i & 1) != 0;
+        const bool no = (lanes.no >> i & 1) != 0;
+        if ((yes && !answer) || (no && answer)) {
+          test::ReportFailure(__FILE__, __LINE__, text + " of " + records[i]);
+        }
+        ++asked;
+        sure += yes || no ? 1 : 0;
+      }
+    }
+    EXPECT_FALSE(filter::KeyCondition(filter::Condition(), hash).Ask(columns[0].data()).yes >> 5 & 1);
+  }
+  // An index that never knows would be right too.
+  EXPECT_GT(sure, asked / 2);
+}
+
+TEST(ValueKey, EqualityOfSingleScalarsIsSureButForStringsThatAreThere) {
+  const HashKey hash{1, 2};
+  const filter::PathTable paths({"a"});
+  const auto ask = [&](const std::string& metadata, const std::string& condition) {
+    std::vector<filter::ValueKey> keys(filter::kKeysAtOnce);
+    filter::ReadKeys(paths, metadata, hash, keys.data());
+    const filter::Filter filter = Compiled(R"({"metadata":{"a":)" + condition + "}}");
+    const filter::Lanes lanes = filter::KeyCondition(filter.leaves()[0].condition, hash).Ask(keys.data());
+    return (lanes.yes & 1) != 0 ? 'y' : (lanes.no & 1) != 0 ? 'n' : '?';
+  };
+  EXPECT_EQ(ask(R"({"a":"x"})", R"({"eq":"x"})"), '?');
+  EXPECT_EQ(ask(R"({"a":"x"})", R"({"eq":"y"})"), 'n');
+  EXPECT_EQ(ask(R"({"a":"x"})", R"({"in":["y",7,null]})"), 'n');
+  EXPECT_EQ(ask(R"({"a":-0})", R"({"eq":0})"), 'y');
+  EXPECT_EQ(ask(R"({"a":3})", R"({"gt":2,"lt":4})"), 'y');
+  EXPECT_EQ(ask(R"({"a":4})", R"({"gt":2,"lt":4})"), 'n');
+  EXPECT_EQ(ask(R"({"a":null})", R"({"in":[1,null]})"), 'y');
+  EXPECT_EQ(ask("{}", R"({"ne":1})"), 'y');
+  EXPECT_EQ(ask("{}", R"({"exists":true})"), 'n');
+  EXPECT_EQ(ask(R"({"a":[]})", R"({"exists":true})"), '?');
+  EXPECT_EQ(ask(R"({"a":["x","y"]})", R"({"eq":"z"})"), '?');
+  EXPECT_EQ(ask(R"({"a":{"b":1}})", R"({"ne":"z"})"), '?');
+  EXPECT_EQ(ask(R"({"a":)", R"({"eq":1})"), '?');
+}
+
+/// Marks and hits of many filters against the filter asked by itself.
+void ExpectAnswers(store::Store& store, Random& random, int filters) {
+  const Result<store::Snapshot> snapshot = store.TakeSnapshot();
+  ASSERT_OK(snapshot);
+  for (int i = 0; i < filters; ++i) {
+    const filter::Filter filter =
+        Compiled(R"({"metadata":{"a":)" + AnyCondition(random) + R"(,"a.b":)" + AnyCondition(random) +
+                 R"(},"not":{"metadata":{"n":{"lt":)" + std::to_string(random.Below(50)) + "}}}}");
+    const MemoryFilter asked(store, *snapshot, filter, 1 + random.Below(1000), kGo);
+    SlotMask mask;
+    for (const store::Snapshot::Part& part : snapshot->parts) {
+      if (part.slots == 0) continue;
+      asked.Mark(*part.segment, 0, part.slots, &mask);
+      for (uint32_t raw = 0; raw < part.slots; ++raw) {
+        const auto slot = static_cast<Slot>(raw);
+        if (!snapshot->Holds(*part.segment, slot)) continue;
+        const Result<store::MemoryRef> memory =
+            store.ReadAt(Position(part.segment->number(), LoadRelaxed(part.segment->record(slot))));
+        ASSERT_OK(memory);
+        const bool expected = filter.Test(ColumnsOf(*part.segment, slot), memory->record.id, memory->record.metadata) ==
+                              filter::Verdict::kYes;
+        if (expected) EXPECT_TRUE(mask.Has(raw));
+        if (asked.asks_all()) EXPECT_EQ(mask.Has(raw), expected);
+        EXPECT_EQ(asked.Matches(*part.segment, slot), expected);
+      }
+    }
+    EXPECT_OK(asked.status());
+  }
+}
+
+void WriteAtRandom(store::Store& store, Random& random, int count) {
+  for (int i = 0; i < count; ++i) {
+    const std::string id = std::to_string(random.Below(900));
+    if (random.Below(8) == 0) {
+      ASSERT_OK(test::Delete(store, id));
+      continue;
+    }
+    test::Memory memory;
+    memory.id = id;
+    memory.metadata = AnyMetadata(random);
+    memory.embedding = test::EmbeddingOf(random.Next(), kDimensions);
+    ASSERT_OK(test::Put(store, memory));
+  }
+}
+
+std::vector<std::string> KeysFiles(store::Store& store) {
+  Result<std::vector<std::string>> names = io::ListDirectory(store.directory());
+  EXPECT_OK(names);
+  std::erase_if(*names, [](const std::string& name) { return name.find(".keys") == std::string::npos; });
+  std::sort(names->begin(), names->end());
+  return *names;
+}
+
+TEST(FieldIndex, AnswersAsRecordsDoInMemoryAndFromFiles) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  for (int round = 0; round < 6; ++round) {
+    // The store is opened now and then without the index, and with fewer paths.
+    const bool indexed = round != 3;
+    if (indexed) FieldIndex::Of(*store).Declare({"n", "a.b", "a"}, true);
+    WriteAtRandom(*store, random, 500);
+    ExpectAnswers(*store, random, 15);
+    FieldIndex::Of(*store).Tend(*store, kGo);
+    ExpectAnswers(*store, random, 15);
+    if (round >= 1) EXPECT_FALSE(KeysFiles(*store).empty());
+    if (round % 2 == 1) ASSERT_OK(store.Reopen());
+  }
+}
+
+TEST(FieldIndex, FilesThatAreNotAsTheyWereWrittenAreMadeAgain) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, true);
+  WriteAtRandom(*store, random, 1500);
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  const std::vector<std::string> files = KeysFiles(*store);
+  ASSERT_FALSE(files.empty());
+  const auto bytes_of = [&](const std::string& name) {
+    Result<io::File> file = io::File::Open(store->directory(), name.c_str(), io::File::Mode::kRead, FileRole::kCache);
+    EXPECT_OK(file);
+    std::vector<char> bytes(*file->Size());
+    EXPECT_OK(file->ReadAt(0, bytes));
+    return bytes;
+  };
+  const std::vector<char> good = bytes_of(files[0]);
+  for (int turn = 0; turn < 40; ++turn) {
+    {
+      Result<io::File> file =
+          io::File::Open(store->directory(), files[0].c_str(), io::File::Mode::kCreateNew, FileRole::kCache);
+      ASSERT_OK(file);
+      std::vector<char> bad = good;
+      if (turn % 4 == 0) {
+        bad.resize(random.Below(bad.size()));
+      } else if (turn % 4 == 1) {
+        std::fill(bad.begin() + static_cast<ptrdiff_t>(bad.size() / 2), bad.end(), '\0');
+      } else {
+        // Within the header as well, its reserved bytes included.
+        bad[turn % 4 == 2 ? random.Below(sizeof(format::KeysHeader)) : random.Below(bad.size())] ^= 0x10;
+      }
+      ASSERT_OK(file->WriteAt(0, bad));
+    }
+    ASSERT_OK(store.Reopen());
+    FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, true);
+    ExpectAnswers(*store, random, 2);
+    FieldIndex::Of(*store).Tend(*store, kGo);
+    EXPECT_TRUE(bytes_of(files[0]) == good);
+  }
+  // Of other paths: the same number of them and as many bytes.
+  ASSERT_OK(store.Reopen());
+  FieldIndex::Of(*store).Declare({"a", "a.b", "other"}, true);
+  ExpectAnswers(*store, random, 10);
+}
+
+TEST(FieldIndex, FilesGoWithTheirSegmentsAndWithTheirNumbers) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  FieldIndex::Of(*store).Declare({"a"}, true);
+  WriteAtRandom(*store, random, 1200);
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  const std::vector<std::string> files = KeysFiles(*store);
+  ASSERT_FALSE(files.empty());
+  const auto leave = [&](const char* name) {
+    ASSERT_OK(io::File::Open(store->directory(), name, io::File::Mode::kCreateNew, FileRole::kCache));
+  };
+  leave("77.keys");
+  leave("1.keys.4711.new");
+  ASSERT_OK(store.Reopen());
+  EXPECT_TRUE(KeysFiles(*store) == files);
+  // A number that a power cut let be given out again: what was made of other records must not meet these.
+  const Result<store::Snapshot> snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  const std::string next = std::to_string(Raw(snapshot->parts.back().segment->number()) + 1) + ".keys";
+  leave(next.c_str());
+  WriteAtRandom(*store, random, 4000);
+  const std::vector<std::string> after = KeysFiles(*store);
+  EXPECT_TRUE(std::find(after.begin(), after.end(), next) == after.end());
+}
+
+TEST(FieldIndex, SearchesBesideWritersFindOnlyWhatMatchesAndAllOfIt) {
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  FieldIndex::Of(*store).Declare({"n"}, true);
+  std::atomic<int> writing{2};
+  test::RunThreads(4, [&](int thread) {
+    Random random(TestSeed() + static_cast<uint64_t>(thread));
+    if (thread < 2) {
+      WriteAtRandom(*store, random, static_cast<int>(2500 * TestScale()));
+      writing.fetch_sub(1);
+      return;
+    }
+    while (writing.load() > 0) {
+      const filter::Filter filter = Compiled(R"({"metadata":{"n":{"eq":)" + std::to_string(random.Below(50)) + "}}}");
+      const std::vector<float> query = test::EmbeddingOf(random.Next(), kDimensions);
+      const auto hits = Search(*store, {.query = query, .limit = 20, .filter = &filter}, kGo);
+      ASSERT_OK(hits);
+      for (const SearchHit& hit : *hits) {
+        const Result<store::MemoryRef> memory = store->ReadAt(hit.position);
+        ASSERT_OK(memory);
+        bool answer = false;
+        ASSERT_TRUE(filter.AskRecord("", memory->record.metadata, &answer));
+        EXPECT_TRUE(answer);
+      }
+    }
+  });
+  Random random(TestSeed());
+  ExpectAnswers(*store, random, 10);
+  test::ExpectWhole(*store);
+}
+
+TEST(FieldIndex, PathsAreReadFromAJsonArrayOfStrings) {
+  const auto none = ReadPaths("");
+  ASSERT_OK(none);
+  EXPECT_TRUE(none->empty());
+  const auto two = ReadPaths(R"(["a.b","\u00e9\n"])");
+  ASSERT_OK(two);
+  ASSERT_EQ(two->size(), 2u);
+  EXPECT_EQ((*two)[1], "é\n");
+  for (const char* text : {"{}", "[1]", "[\"a\"", "[\"a\"] x", "\"a\"", "[[\"a\"]]"}) {
+    EXPECT_ERROR(ReadPaths(text), ErrorCode::kArgument);
+  }
+  std::string many = "[\"x\"";
+  for (uint32_t i = 0; i < kIndexedPathsMax; ++i) many += ",\"x\"";
+  EXPECT_ERROR(ReadPaths(many + "]"), ErrorCode::kArgumentRange);
+}
+
+}  // namespace
+}  // namespace thermocline::search
