@@ -72,6 +72,9 @@ export interface NativeOpenOptions {
   allowNetworkFileSystem: boolean
   /** JSON array of paths; empty: none */
   indexed: string
+  /** of autoCompact; NaN: not given, below 0: never */
+  deadShare: number
+  deadBytes: number
 }
 
 export interface Addon {
@@ -123,6 +126,14 @@ export interface NativeStats {
   batches: number
   openMs: number
   recovered: boolean
+}
+
+export interface NativeCompactResult {
+  bytesBefore: number
+  bytesAfter: number
+  moved: number
+  /** of the write lock, by it, at one time */
+  longestHoldMicroseconds: number
 }
 
 export interface NativeProblem {
@@ -270,6 +281,9 @@ export interface NativeStore {
 
   flush(): Promise<void>
   verify(): Promise<{ memories: number; problems: NativeProblem[] }>
+  /** `token` names it for compactCancel. Rejects with _CLOSED or _ABORTED when cancelled. */
+  compact(token: number): Promise<NativeCompactResult>
+  compactCancel(token: number): void
   /** Rejects with _CLOSED soon after close, when nothing is left at the target. */
   backup(directory: string): Promise<{ memories: number; sequence: number }>
 

@@ -121,6 +121,7 @@ const openKeys = [
   'expectedRecords',
   'lockTimeout',
   'allowNetworkFileSystem',
+  'autoCompact',
   'indexed',
 ]
 
@@ -139,6 +140,30 @@ function readIndexed(value: unknown): string {
   return paths.length === 0 ? '' : JSON.stringify(paths)
 }
 
+const autoCompactKeys = ['deadShare', 'deadBytes']
+const deadShareDefault = 0.5
+const deadBytesDefault = 64 * 1024 * 1024
+
+/** `autoCompact` as the addon takes it: a share of NaN stands for not given, one below 0 for never. */
+function readAutoCompact(value: unknown): { deadShare: number; deadBytes: number } {
+  if (value === undefined) return { deadShare: NaN, deadBytes: 0 }
+  if (value === false) return { deadShare: -1, deadBytes: 0 }
+  const { deadShare, deadBytes } = readBag(value, 'autoCompact', autoCompactKeys)
+  return {
+    deadShare: deadShare === undefined ? deadShareDefault : checkNumber(deadShare, 'deadShare', 0, 1),
+    deadBytes: deadBytes === undefined ? deadBytesDefault : checkInteger(deadBytes, 'deadBytes', 0),
+  }
+}
+
+const compactKeys = ['signal']
+
+/** The signal of CompactOptions; throws ABORTED for one that is aborted already. */
+export function readCompactSignal(options: unknown): AbortSignal | undefined {
+  const signal = readSignal(readBag(options, 'CompactOptions', compactKeys).signal, 'signal')
+  if (signal?.aborted === true) throw abortError(signal)
+  return signal
+}
+
 /** OpenOptions as the addon takes them. */
 export function readOpenOptions(options: unknown): NativeOpenOptions {
   const bag = readBag(options, 'OpenOptions', openKeys)
@@ -154,6 +179,7 @@ export function readOpenOptions(options: unknown): NativeOpenOptions {
       lockTimeout === undefined ? lockTimeoutMsDefault : checkNumber(lockTimeout, 'lockTimeout', 0, lockTimeoutMsMax),
     allowNetworkFileSystem: readBoolean(bag.allowNetworkFileSystem, 'allowNetworkFileSystem', false),
     indexed: readIndexed(bag.indexed),
+    ...readAutoCompact(bag.autoCompact),
   }
 }
 

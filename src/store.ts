@@ -192,7 +192,15 @@ export interface Store {
    */
   flush(): Promise<void>
 
-  /** Gives back the space of replaced memories. NOT_SUPPORTED in this version. */
+  /**
+   * Gives back the space of replaced and deleted memories, off the event loop, while all others read and write on:
+   * nobody waits for it longer than 2 ms at a time. What was deleted is in no file of the store afterwards, but for the
+   * ids of deletions that records before them still need. Views, iterators and running searches keep what they see; its
+   * space is given back when they are gone. Changes up to the last dropped one cannot be read any more (CHANGES_GONE).
+   * Durable when it resolves; the store is whole wherever it ends. Rejects with BUSY (another compaction runs for longer
+   * than `lockTimeout`), CORRUPT (what is damaged was left as it is, the rest compacted), FULL (copies need room first),
+   * IO, POISONED, READ_ONLY, ABORTED, CLOSED. Cost: what stays in segments with something dead is copied once.
+   */
   compact(options?: CompactOptions): Promise<CompactResult>
 
   /**

@@ -51,12 +51,25 @@ export interface OpenOptions {
   /** True: open although the file system is a network one, on which locks may not hold. Default false: NETWORK_FS. */
   allowNetworkFileSystem?: boolean | undefined
   /**
+   * When the space of replaced and deleted memories is given back in the background. Default
+   * `{ deadShare: 0.5, deadBytes: 67108864 }`; false: never. All handles of a process share one policy, the last given.
+   */
+  autoCompact?: AutoCompactOptions | false | undefined
+  /**
    * Metadata paths that filters ask about often, such as `['user', 'source.kind']`: at most 64. Searches with a condition
    * on one of them need not look at every memory the first time (docs/filters.md, "Indexed paths"). Costs 8 bytes per
    * memory and path, in files beside the store's own that are never needed. All that open the store should name the
    * same. Default none.
    */
   indexed?: string[] | undefined
+}
+
+/** When a store compacts by itself: when both are reached. The open segment is left alone, unlike by `compact`. */
+export interface AutoCompactOptions {
+  /** Part of the bytes on disk that is of replaced and deleted memories, 0..1. Default 0.5. */
+  deadShare?: number | undefined
+  /** Bytes of replaced and deleted memories. Default 67108864, 64 MiB. */
+  deadBytes?: number | undefined
 }
 
 /**
@@ -318,7 +331,7 @@ export interface CompactResult {
   bytesBefore: number
   /** Bytes on disk after it. */
   bytesAfter: number
-  /** Memories copied. */
+  /** Records copied: memories, and deletions that must stay for now. */
   moved: number
 }
 

@@ -51,6 +51,13 @@ napi_value Handle::Open(napi_env env, napi_callback_info info) {
   Result<std::shared_ptr<store::Store>> opened = store::AcquireStore(std::string(path), options);
   if (!opened.ok()) return Throw(env, opened.status());
   if (!indexed.empty()) search::FieldIndex::Of(**opened).Declare(indexed, !options.read_only);
+  // Not given: what the handles before it have, or the default. A share below 0: never.
+  const double dead_share = GetNumber(env, given, "deadShare", NAN);
+  if (dead_share < 0) (*opened)->SetAutoCompact(std::nullopt);
+  if (dead_share >= 0) {
+    const auto dead_bytes = static_cast<uint64_t>(GetNumber(env, given, "deadBytes", 0));
+    (*opened)->SetAutoCompact(store::AutoCompact{dead_share, dead_bytes});
+  }
   auto* handle = new Handle(env, std::make_shared<StoreUse>(std::move(*opened)), options);
   return handle->MakeObject();
 }
@@ -90,6 +97,7 @@ void Handle::Close() {
   closing->store(true);
   background.Stop();  // it may be reading the arrays
   for (auto& [token, cancel] : searches) cancel->store(true);
+  for (auto& [token, cancel] : compactions) cancel->store(true);
   EndWaits(*this);
   for (Holder* holder : holders_) {
     holder->LetGo();

@@ -157,6 +157,7 @@ class Handle {
   std::vector<char> content_buffer;
   std::vector<char> metadata_buffer;
   std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> searches;
+  std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> compactions;
   std::map<uint32_t, std::shared_ptr<ChangeWait>> waits;
   uint32_t next_wait = 1;
   /// Set by close; work on the thread pool looks at it.

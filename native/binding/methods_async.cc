@@ -1,4 +1,4 @@
-// Search, flush, verify, backup and salvage on the thread pool, and waits for commits; in one file, because all are
+// Search, flush, verify, compact, backup and salvage on the thread pool, and waits for commits; in one file, because all are
 // jobs of the one kind that stands at the top.
 //
 // A job holds a use of the store, so the store stays open until it ends, and a shared flag that close sets. It touches
@@ -306,6 +306,56 @@ napi_value Verify(napi_env env, napi_callback_info info) {
   return handle == nullptr ? nullptr : Job::Start(env, std::make_unique<VerifyJob>(*handle), "thermocline.verify");
 }
 
+// Compact ------------------------------------------------------------------------------------------------------------
+
+class CompactJob final : public Job {
+ public:
+  CompactJob(const Handle& handle, std::shared_ptr<std::atomic<bool>> cancel)
+      : Job(handle), cancel_(std::move(cancel)) {}
+  void Run() override {
+    ::thermocline::Result<store::CompactResult> compacted = store().Compact(lock_timeout_us_, *cancel_);
+    if (compacted.ok()) {
+      result_ = *compacted;
+    } else {
+      const bool closed = compacted.status().code() == ErrorCode::kAborted && closing_->load();
+      status_ = closed ? Status::Error(ErrorCode::kClosed) : compacted.status();
+    }
+  }
+  napi_value Result(napi_env env) override {
+    napi_value object = nullptr;
+    napi_create_object(env, &object);
+    SetNumber(env, object, "bytesBefore", static_cast<double>(result_.bytes_before));
+    SetNumber(env, object, "bytesAfter", static_cast<double>(result_.bytes_after));
+    SetNumber(env, object, "moved", static_cast<double>(result_.moved));
+    SetNumber(env, object, "longestHoldMicroseconds", static_cast<double>(result_.longest_hold_us));
+    return object;
+  }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> cancel_;
+  store::CompactResult result_;
+};
+
+napi_value Compact(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = Enter(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  if (handle->read_only()) return Throw(env, Status::Error(ErrorCode::kReadOnly));
+  std::erase_if(handle->compactions, [](const auto& entry) { return entry.second.use_count() == 1; });
+  auto cancel = std::make_shared<std::atomic<bool>>(false);
+  handle->compactions[static_cast<uint32_t>(GetDouble(env, argument, 0))] = cancel;
+  return Job::Start(env, std::make_unique<CompactJob>(*handle, std::move(cancel)), "thermocline.compact");
+}
+
+napi_value CompactCancel(napi_env env, napi_callback_info info) {
+  napi_value argument = nullptr;
+  Handle* handle = Enter(env, info, &argument, 1);
+  if (handle == nullptr) return nullptr;
+  const auto found = handle->compactions.find(static_cast<uint32_t>(GetDouble(env, argument, 0)));
+  if (found != handle->compactions.end()) found->second->store(true);
+  return Undefined(env);
+}
+
 // Copies -------------------------------------------------------------------------------------------------------------
 
 constexpr uint64_t kPathBytesMax = 1 << 16;
@@ -454,6 +504,8 @@ const std::vector<Method>& AsyncMethods() {
       Method::Of<SearchCancel>("searchCancel"),
       Method::Of<Flush>("flush"),
       Method::Of<Verify>("verify"),
+      Method::Of<Compact>("compact"),
+      Method::Of<CompactCancel>("compactCancel"),
       Method::Of<Backup>("backup"),
       Method::Of<ChangesWait>("changesWait"),
       Method::Of<ChangesCancel>("changesCancel"),

@@ -135,8 +135,15 @@ void CheckWhole(store::Store& store) {
     bool deleted;
   };
   std::map<std::string, Newest> newest;
-  for (const store::LogRecord& record : test::AllRecords(store)) {
-    newest[record.id] = {record.sequence, record.kind == format::RecordKind::kDelete};
+  const Result<store::Snapshot> snapshot = store.TakeSnapshot();
+  EXPECT_OK(snapshot);
+  if (!snapshot.ok()) return;
+  for (store::LogCursor cursor(store, *snapshot, 0);;) {
+    const auto item = cursor.Next();
+    EXPECT_OK(item);
+    if (!item.ok() || !item->has_value()) break;
+    const format::RecordView& record = (*item)->memory.record;
+    newest[std::string(record.id)] = {record.header.sequence, record.kind() == format::RecordKind::kDelete};
   }
   uint64_t memories = 0;
   for (const auto& [id, wanted] : newest) {
@@ -148,7 +155,11 @@ void CheckWhole(store::Store& store) {
     if (found->has_value()) EXPECT_EQ((*found)->record.header.sequence, wanted.sequence);
   }
   EXPECT_EQ(store.size(), memories);
-  EXPECT_EQ(store.Index().used, newest.size());
+  // Compaction leaves tombstones where it dropped deletions.
+  const Result<Sequence> floor = store.ChangesFloor();
+  EXPECT_OK(floor);
+  if (floor.ok() && *floor == 0) EXPECT_EQ(store.Index().used, newest.size());
+  EXPECT_GE(store.Index().used, newest.size());
 }
 
 }  // namespace thermocline::kill

@@ -211,6 +211,21 @@ TEST(Step, AnIndexGenerationIsPublishedWholeOrNot) {
   RunSweep(growth, Role::kSurvivor, 10);
 }
 
+// Goal: a compaction that dies anywhere, between two stores of (c) too, leaves every memory as it was, whoever comes
+// next: a process that opens, or one that holds the old list and writes on. Method: as above; the store holds replaced
+// and deleted memories, and is flushed, so that files are synced as in any other.
+TEST(Step, ACompactionIsThereWholeOrNot) {
+  const auto prepare = [](store::Store& store, const std::string&) { ASSERT_OK(store.Flush(test::kLockTimeout)); };
+  const auto compact = [](Writer&, store::Store& store) {
+    const std::atomic<bool> never{false};
+    static_cast<void>(store.Compact(test::kLockTimeout, never).ok());
+  };
+  const Operation compaction{
+      .name = "compaction", .prepare = prepare, .run = compact, .whole = true, .kills_per_store = 8};
+  RunSweep(compaction, Role::kOpener, 60);
+  RunSweep(compaction, Role::kSurvivor, 40);
+}
+
 // Goal: whoever follows sees a commit within 50 ms, though its writer died before it woke anybody. Method: the writer
 // is killed at every few instructions from the one that makes its commit visible to the end of the call; the parent
 // follows.

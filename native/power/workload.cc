@@ -187,6 +187,13 @@ void Workload::Flush(Recorder& recorder, store::FlushScope scope) {
   timeline.Flushed(recorder.now(), timeline.last());
 }
 
+void Workload::Compact() {
+  const std::atomic<bool> never{false};
+  const Result<store::CompactResult> compacted = store_->Compact(test::kLockTimeout, never);
+  EXPECT_OK(compacted);
+  has_written_ = true;
+}
+
 void Workload::Touch() {
   const std::string id = RandomId();
   const auto activation = static_cast<double>(1000000 + ++made_);
@@ -227,8 +234,10 @@ void Workload::Step(Recorder& recorder) {
     Flush(recorder, store::FlushScope::kBlocks);
   } else if (kind < 86) {
     Touch();
-  } else if (kind < 91) {
+  } else if (kind < 89) {
     store_->MakeSpaceAhead();
+  } else if (kind < 93) {
+    Compact();
   } else if (kind < 96) {
     Doubt(recorder);
   } else {

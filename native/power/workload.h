@@ -43,6 +43,7 @@ class Workload {
   void Commit(Recorder& recorder, store::Batch& batch, TimelineFrame frame);
   void AddOperation(store::Batch& batch, TimelineFrame* frame, State* state);
   void Flush(Recorder& recorder, store::FlushScope scope);
+  void Compact();
   void Touch();
   void Doubt(Recorder& recorder);
   void Reopen(Recorder& recorder);

@@ -121,8 +121,11 @@ inline Result<Sequence> Delete(store::Store& store, const std::string& id) {
   return store.Commit(batch, kLockTimeout);
 }
 
-/// Every record from the log, in commit order.
+/// Every record of which the log has all, in commit order.
 inline std::vector<store::LogRecord> AllRecords(store::Store& store, Sequence since = 0) {
+  const Result<Sequence> floor = store.ChangesFloor();
+  EXPECT_OK(floor);
+  if (floor.ok()) since = std::max(since, *floor);
   Result<std::vector<store::LogRecord>> records = store.Changes(since, SIZE_MAX);
   EXPECT_OK(records);
   return records.ok() ? *records : std::vector<store::LogRecord>();
@@ -241,7 +244,9 @@ inline void ExpectWhole(store::Store& store) {
     ReportFailure(__FILE__, __LINE__,
                   "verify: " + problem.file + " at " + std::to_string(problem.offset) + " of '" + problem.id + "'");
   }
-  Sequence expected = 1;
+  const Result<Sequence> floor = store.ChangesFloor();
+  EXPECT_OK(floor);
+  Sequence expected = floor.ok() ? *floor + 1 : 1;
   std::map<std::pair<uint32_t, uint32_t>, Sequence> slots;
   Position end_of_last;
   for (const store::LogRecord& record : AllRecords(store)) {

@@ -8,7 +8,7 @@
 // Methods that return a promise never throw, they reject: each is `async`.
 
 import { resolve } from 'node:path'
-import { closedError, codeAt, notSupported, withAsyncStack, wrongType } from '../errors'
+import { closedError, codeAt, withAsyncStack, wrongType } from '../errors'
 import { addon, type NativeOpenOptions, type NativeProblem, type NativeStore } from '../native'
 import {
   checkPath,
@@ -17,6 +17,7 @@ import {
   readActivation,
   readBatchSize,
   readChangesOptions,
+  readCompactSignal,
   readEntriesOptions,
   readIfSequence,
   readOpenOptions,
@@ -62,6 +63,8 @@ import { PendingWork } from './pending-work'
 import { search, searchMany, searchSync } from './similarity-search'
 import { Stages } from './stages'
 import { withTargetLock } from './target-lock'
+
+let lastCompactToken = 0
 
 const { ifSequence: IF_SEQUENCE } = addon.numberAt
 
@@ -255,9 +258,17 @@ export class WarmTier implements Store {
     }
   }
 
-  async compact(_options?: CompactOptions): Promise<CompactResult> {
-    this.#open()
-    throw notSupported('compact')
+  async compact(options?: CompactOptions): Promise<CompactResult> {
+    try {
+      const { native, pending } = this.#open()
+      const signal = readCompactSignal(options)
+      const token = ++lastCompactToken
+      const work = pending.interruptible(native.compact(token), () => native.compactCancel(token), signal)
+      const { bytesBefore, bytesAfter, moved } = await pending.track(work)
+      return { bytesBefore, bytesAfter, moved }
+    } catch (error) {
+      throw withAsyncStack(error)
+    }
   }
 
   async verify(): Promise<VerifyResult> {

@@ -139,6 +139,9 @@ struct FrameHeader {
 };
 static_assert(sizeof(FrameHeader) == 128 && offsetof(FrameHeader, previous_frame) == 88);
 
+/// Flag of a frame that compaction wrote: sequences of its records ascend with gaps, each record's own is right.
+inline constexpr uint16_t kFrameRewritten = 1;
+
 enum class RecordKind : uint8_t { kPut = 1, kUpdate = 2, kDelete = 3 };
 
 // Record flags.
@@ -354,7 +357,9 @@ struct SessionWords {
   uint32_t turn_lock;
   uint32_t pad7;
   uint64_t turn_reserved;  // segment << 32 | bytes / 8 of its log that only the turn's owner may use
-  uint64_t pad8[6];
+  uint32_t compact_lock;   // one compaction at a time
+  uint32_t pad8;
+  uint64_t pad9[5];
 };
 static_assert(sizeof(SessionWords) == 8 * 64);
 inline constexpr uint32_t kMarkerSynced = 1;

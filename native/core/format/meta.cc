@@ -41,6 +41,34 @@ bool Meta::Before(Position a, Position b) const {
   return IndexOf(a.segment()) < IndexOf(b.segment());
 }
 
+SegmentNumber Meta::ReplacedBy(SegmentNumber segment) const {
+  uint32_t now = Raw(segment);
+  // In file order, each entry once: a file whose entries go round must not hang its reader.
+  for (const ReplacedEntry& entry : replaced) {
+    if (entry.first <= now && now <= entry.last && IndexOf(static_cast<SegmentNumber>(now)) < 0) now = entry.by;
+  }
+  return now == Raw(segment) ? SegmentNumber::kNone : static_cast<SegmentNumber>(now);
+}
+
+void Meta::Replace(const std::vector<uint32_t>& numbers, uint32_t by) {
+  for (ReplacedEntry& entry : replaced) {
+    if (std::find(numbers.begin(), numbers.end(), entry.by) != numbers.end()) entry.by = by;
+  }
+  for (const uint32_t number : numbers) replaced.push_back({number, number, by, 0});
+  // A number is replaced once, so ranges never overlap; those in a row that lead to one segment become one.
+  std::sort(replaced.begin(), replaced.end(),
+            [](const ReplacedEntry& a, const ReplacedEntry& b) { return a.first < b.first; });
+  std::vector<ReplacedEntry> joined;
+  for (const ReplacedEntry& entry : replaced) {
+    if (!joined.empty() && joined.back().by == entry.by && joined.back().last + 1 == entry.first) {
+      joined.back().last = entry.last;
+    } else {
+      joined.push_back(entry);
+    }
+  }
+  replaced = std::move(joined);
+}
+
 bool CheckTlv(std::span<const char> bytes) {
   uint64_t at = 0;
   while (at < bytes.size()) {

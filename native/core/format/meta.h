@@ -37,6 +37,11 @@ struct Meta {
   int IndexOf(SegmentNumber segment) const;
   /// Whether `a` comes before `b` in commit order. Positions in unlisted segments come before all others.
   bool Before(Position a, Position b) const;
+  /// The segment that holds what is left of one that is not listed; kNone when nothing is known of it.
+  SegmentNumber ReplacedBy(SegmentNumber segment) const;
+  /// Enters that `segments`, which have left the list, are replaced by `by`, which is in it. Whatever they had replaced
+  /// is replaced by it too, so that no entry leads to another and the entries stay few.
+  void Replace(const std::vector<uint32_t>& segments, uint32_t by);
 };
 
 std::string EncodeMeta(const Meta& meta);

@@ -36,7 +36,9 @@ Status Store::LockWrite(uint64_t timeout_us) {
     case SharedLock::Outcome::kBusy:
       return Status::Error(ErrorCode::kBusy);
     case SharedLock::Outcome::kAcquiredFromDead: {
-      const Status repaired = Repair();
+      // First what is before any commit of now: nobody commits between a list and the index that goes with it.
+      Status repaired = FinishDeadRewriting();
+      if (repaired.ok()) repaired = Repair();
       if (!repaired.ok()) {
         // A commit is half applied: nobody may write past it. What only this process lacks (descriptors, memory) the
         // next one may have; damage is everybody's.
@@ -153,6 +155,7 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
       }
       // Unlocked: make the room that was missing, then try again with the same slots if their segment is still open.
       Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(open_segment));
+      if (!segment.ok() && IsGone(segment.status())) break;  // it was closed and rewritten meanwhile
       if (!segment.ok()) return segment.status();
       if (log_is_full) {
         log_bytes_min = std::max(log_bytes_min, log_bytes);

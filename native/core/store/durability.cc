@@ -142,10 +142,11 @@ Result<Store::FlushPlan> Store::PlanFlush(FlushScope scope, uint64_t timeout_us)
   for (int turn = 0;; ++turn) {
     const Position tail(LoadAcquire(boot_->tail));
     if (tail.none()) return FlushPlan{};
-    Result<Segment*> segment = GetSegment(tail.segment());  // mapped before the lock (R17)
+    Result<Segment*> segment = GetSegment(tail.segment());    // mapped before the lock (R17)
+    if (!segment.ok() && IsGone(segment.status())) continue;  // the tail is elsewhere by now
     if (!segment.ok()) return segment.status();
     THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
-    const Result<FlushPlan> plan = PlanFlushLocked(**segment, blocks || turn == kRoomTurns);
+    const Result<FlushPlan> plan = PlanFlushLocked(**segment, blocks || turn >= kRoomTurns);
     write_lock_->Release();
     if (!plan.ok() || plan->room == 0) return plan;
     // No room, and none to be had (the log is full, or the disk): then the blocks themselves.

@@ -30,19 +30,37 @@ Status Store::GrowIndex(uint64_t entries_min) {
   return GrowIndexLocked(entries_min, UINT64_MAX / 2);
 }
 
+/// Size and place of the generation after `old`. Tombstones are left behind, so a store whose ids come and go does not
+/// grow for ever: what counts is what lives, and what is to come. Some room is left, or the next one would be due at
+/// once. In front of the old one when there is room: a reader that is two generations late and finds its id among the
+/// new cells found a record of it that is at least as new as the one it looked for, and one that finds nothing looks at
+/// the word again, as after any miss.
+IndexWord Store::NextGeneration(IndexWord old, uint64_t entries_min) const {
+  const IndexTable table = TableOf(old);
+  uint64_t live = 0;
+  for (uint64_t at = 0; at < table.cells(); ++at) live += LoadRelaxed(table.cell(at).position) > format::kTombstone;
+  const uint64_t used = LoadRelaxed(boot_->index_used);
+  const uint64_t more = entries_min > used ? entries_min - used : 0;
+  const uint32_t log2 = CellsLog2For(live + live / 8 + more);
+  const uint64_t bytes = IndexWord::Make(0, log2, 0).bytes();
+  const bool fits_before = format::kIndexOffset + bytes <= old.offset();
+  const uint64_t offset =
+      fits_before ? format::kIndexOffset : format::RoundUp(old.offset() + old.bytes(), format::kSectionBytes);
+  return IndexWord::Make(offset, log2, old.generation() + 1);
+}
+
 /// Growth lock held: nobody else makes a generation. Fills the new one beside the old, catches up from the log, the
 /// last stretch under the write lock, publishes by one store.
 Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
   const IndexWord old{LoadAcquire(boot_->index)};
-  const uint32_t log2 = std::max(CellsLog2For(entries_min), old.cells_log2() + 1);
-  const IndexWord fresh =
-      IndexWord::Make(format::RoundUp(old.offset() + old.bytes(), format::kSectionBytes), log2, old.generation() + 1);
+  const IndexWord fresh = NextGeneration(old, entries_min);
   if (fresh.offset() + fresh.bytes() > cache_map_.length()) return Status::Error(ErrorCode::kTooLarge);
-  // What an interrupted growth left here is given back first, so that the cells are empty.
+  // What an interrupted growth, or a generation before the last one, left here is given back first, so that the cells
+  // are empty.
   Result<uint64_t> size = cache_file_.Size();
   if (!size.ok()) return size.status();
-  if (*size > fresh.offset())
-    THERMOCLINE_RETURN_IF_ERROR(cache_file_.PunchHole(fresh.offset(), *size - fresh.offset()));
+  const uint64_t end = fresh.offset() < old.offset() ? fresh.offset() + fresh.bytes() : *size;
+  if (end > fresh.offset()) THERMOCLINE_RETURN_IF_ERROR(cache_file_.PunchHole(fresh.offset(), end - fresh.offset()));
   THERMOCLINE_RETURN_IF_ERROR(cache_file_.Allocate(fresh.offset(), fresh.bytes()));
   cache_map_.Populate(fresh.offset(), fresh.bytes());
   const IndexTable from = TableOf(old);

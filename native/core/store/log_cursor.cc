@@ -103,9 +103,10 @@ Result<bool> LogCursor::NextFrame() {
     const uint64_t at = offset_;
     offset_ += FrameBytes(*frame);
     if (frame->record_count == 0) continue;
+    // Of a rewritten frame the least that it can be: its sequences have gaps.
     const Sequence last = frame->first_sequence + frame->record_count - 1;
     last_sequence_ = last;
-    if (last <= since_) continue;
+    if (last <= since_ && (frame->flags & format::kFrameRewritten) == 0) continue;
     if (frame->first_sequence > snapshot_.sequence) return false;
     frame_at_ = at;
     record_at_ = at + sizeof *frame;
@@ -115,9 +116,11 @@ Result<bool> LogCursor::NextFrame() {
   return false;
 }
 
-/// Where the log of a part ends: the tail, or what the first frame of the next begun part names as before it.
+/// Where the log of a part ends: the tail, or its end in the list, as all rewritten segments have one, or what the
+/// first frame of the next begun part names as before it.
 uint64_t LogCursor::EndOf(size_t part) {
   if (part == tail_part()) return snapshot_.tail.offset();
+  if (snapshot_.parts[part].log_end != 0) return snapshot_.parts[part].log_end;
   if (end_part_ == part) return end_;
   end_part_ = part;
   end_ = format::kHeaderBytes;

@@ -14,6 +14,16 @@ format::IndexCell* IndexTable::FindCell(uint64_t hash, std::string_view id, cons
   return nullptr;
 }
 
+format::IndexCell* IndexTable::CellOf(uint64_t hash, Position position) const {
+  for (uint64_t probe = 0; probe <= mask_; ++probe) {
+    format::IndexCell& cell = cells_[(hash + probe) & mask_];
+    const uint64_t held = LoadRelaxed(cell.position);
+    if (held == 0) return nullptr;
+    if (held == position.raw()) return &cell;
+  }
+  return nullptr;
+}
+
 format::IndexCell* IndexTable::EmptyCell(uint64_t hash) const {
   for (uint64_t probe = 0; probe <= mask_; ++probe) {
     format::IndexCell& cell = cells_[(hash + probe) & mask_];

@@ -54,6 +54,8 @@ class IndexTable {
     return cell == nullptr ? Position() : Position(LoadAcquire(cell->position));
   }
   format::IndexCell* FindCell(uint64_t hash, std::string_view id, const IdMatcher& matcher) const;
+  /// The cell that names this very position, or nullptr. Reads no records.
+  format::IndexCell* CellOf(uint64_t hash, Position position) const;
   /// First empty cell of the hash's probe. Write lock held; there is room.
   format::IndexCell* EmptyCell(uint64_t hash) const;
   /// Position under the id replaced, or a new cell filled. True when it was new. Write lock held, or table unpublished.

@@ -12,22 +12,32 @@ constexpr char kMetaName[] = "meta";
 constexpr char kMetaNewName[] = "meta.new";
 // A list of a million segments; a longer file is not ours.
 constexpr uint64_t kMetaBytesMax = 64ull << 20;
+// How long the publication of what a dead owner renamed in waits for the write lock, whose owner may be stopped.
+constexpr uint64_t kPublishMicroseconds = 5000000;
 
 }  // namespace
 
+Status Store::WriteMetaBeside(const char* name, const format::Meta& meta, bool sync) const {
+  const std::string bytes = format::EncodeMeta(meta);
+  Result<io::File> file = io::File::Open(directory_, name, io::File::Mode::kCreateNew, FileRole::kMeta);
+  if (!file.ok()) return file.status();
+  THERMOCLINE_RETURN_IF_ERROR(file->WriteAt(0, bytes));
+  return sync ? file->Sync() : Status::Ok();
+}
+
 /// Write beside, sync, rename, sync the directory: a crash leaves the old list or the new one.
 Status Store::WriteMeta(format::Meta meta, bool sync) {
-  const std::string bytes = format::EncodeMeta(meta);
-  {
-    Result<io::File> file = io::File::Open(directory_, kMetaNewName, io::File::Mode::kCreateNew, FileRole::kMeta);
-    if (!file.ok()) return file.status();
-    THERMOCLINE_RETURN_IF_ERROR(file->WriteAt(0, bytes));
-    if (sync) THERMOCLINE_RETURN_IF_ERROR(file->Sync());
-  }
+  THERMOCLINE_RETURN_IF_ERROR(WriteMetaBeside(kMetaNewName, meta, sync));
   THERMOCLINE_RETURN_IF_ERROR(io::Rename(directory_, kMetaNewName, kMetaName));
   if (sync) THERMOCLINE_RETURN_IF_ERROR(directory_.Sync());
   if (!sync && boot_ == nullptr) created_unsynced_ = true;
   if (!sync && boot_ != nullptr) StoreRelease(boot_->structure_unsynced, uint64_t{1});
+  PublishList(std::move(meta));
+  return Status::Ok();
+}
+
+/// The list that was renamed in becomes everybody's.
+void Store::PublishList(format::Meta meta) {
   auto list = std::make_shared<const format::Meta>(std::move(meta));
   {
     const std::lock_guard<std::mutex> guard(list_mutex_);
@@ -36,7 +46,6 @@ Status Store::WriteMeta(format::Meta meta, bool sync) {
   newest_listed_.store(list->segments.back().number, std::memory_order_relaxed);
   // Published last: whoever sees the generation finds the file.
   if (boot_ != nullptr) StoreRelease(boot_->list_generation, list->list_generation);
-  return Status::Ok();
 }
 
 Result<std::shared_ptr<const format::Meta>> Store::ReadMeta() const {
@@ -86,7 +95,12 @@ Result<std::shared_ptr<const format::Meta>> Store::NewestList() {
     newest_listed_.store(list_->segments.back().number, std::memory_order_relaxed);
   }
   if (LoadAcquire(boot_->list_generation) < (*read)->list_generation) {
-    StoreRelease(boot_->list_generation, (*read)->list_generation);
+    // A compaction that died between the rename and the publication left the index half swung: who takes its write lock
+    // over goes on with that (LockWrite), and so does who finds the lock free.
+    THERMOCLINE_RETURN_IF_ERROR(LockWrite(kPublishMicroseconds));
+    const Status finished = FinishRewriting(**read);
+    write_lock_->Release();
+    THERMOCLINE_RETURN_IF_ERROR(finished);
   }
   return *read;
 }
@@ -100,10 +114,13 @@ void Store::FillLogEnds(format::Meta& meta, Position tail) {
     const auto first = ReadFrame(**segment, salt_, format::kHeaderBytes, false);
     if (!first) return;
     const Position previous(first->previous_frame);
-    const int before = previous.none() ? -1 : meta.IndexOf(previous.segment());
-    if (before >= at) return;
+    int before = previous.none() ? -1 : meta.IndexOf(previous.segment());
+    // Rewritten meanwhile: what is left of it is in a segment that has its end.
+    if (before < 0 && !previous.none()) before = meta.IndexOf(meta.ReplacedBy(previous.segment()));
+    if (before >= at || (before < 0 && !previous.none())) return;
     for (int empty = before + 1; empty < at; ++empty) {
-      meta.segments[static_cast<size_t>(empty)].log_end = format::kHeaderBytes;
+      uint64_t& log_end = meta.segments[static_cast<size_t>(empty)].log_end;
+      if (log_end == 0) log_end = format::kHeaderBytes;
     }
     if (before < 0 || meta.segments[static_cast<size_t>(before)].log_end != 0) return;
     Result<Segment*> earlier = GetSegment(previous.segment());

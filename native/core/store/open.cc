@@ -72,6 +72,7 @@ Result<std::shared_ptr<Store>> Store::Open(const std::string& path, const OpenOp
   std::shared_ptr<Store> store(new Store());
   store->durability_ = options.durability;
   store->expected_records_ = options.expected_records;
+  store->auto_compact_ = options.read_only ? std::nullopt : options.auto_compact;
   THERMOCLINE_RETURN_IF_ERROR(store->OpenDirectory(path, options));
 
   Gate gate(store->lock_file_);
@@ -234,6 +235,7 @@ Status Store::StartSession(bool* first_opener) {
   space_lock_.emplace(session_->space_lock, lock_file_, lines_, self_);
   flush_lock_.emplace(session_->flush_lock, lock_file_, lines_, self_);
   turn_lock_.emplace(session_->turn_lock, lock_file_, lines_, self_);
+  compact_lock_.emplace(session_->compact_lock, lock_file_, lines_, self_);
   return Status::Ok();
 }
 
@@ -272,9 +274,10 @@ Status Store::OpenCache(bool first_opener, bool created) {
       if (!same_boot) THERMOCLINE_RETURN_IF_ERROR(WriteCacheHeader(*boot));
       // After a clean close nothing can be half done, and nothing is written here: the marker stays true.
       if (clean) return Status::Ok();
-      // A creation that died between the list and its publication left the list ahead.
+      // Who died between the list and its publication left the list ahead, and the index half swung perhaps.
+      const Status finished = FinishRewriting(*List());
       StoreRelease(boot_->list_generation, List()->list_generation);
-      if (Repair().ok()) {
+      if (finished.ok() && Repair().ok()) {
         // Removed by a session that did not end; whether that ever reached the disk nobody here can tell. The close of
         // this session is to be a clean one, written to or not: it makes durable what the other left behind.
         StoreRelease(session_->marker_removed, format::kMarkerUnsynced);
@@ -376,18 +379,23 @@ Status Store::SessionWritable(uint64_t timeout_us) {
   return status;
 }
 
+/// A file that stays only costs space; the next first opener tries again.
 void Store::RemoveUnlisted() {
   const std::shared_ptr<const format::Meta> list = List();
   Result<std::vector<std::string>> names = io::ListDirectory(directory_);
   if (!names.ok()) return;
-  for (const std::string& name : *names) {
+  std::erase_if(*names, [&](const std::string& name) {
     const uint32_t number = SegmentOfFileName(name);
-    const bool unfinished = name.ends_with(".new");
-    const bool unlisted = list->IndexOf(static_cast<SegmentNumber>(number)) < 0;
-    if (name == "meta.new" || (number != 0 && (unfinished || unlisted))) {
-      // A file that stays only costs space; the next first opener tries again.
-      if (!io::Unlink(directory_, name.c_str()).ok()) return;
-    }
+    const bool is_unlisted = number != 0 && list->IndexOf(static_cast<SegmentNumber>(number)) < 0;
+    const bool is_unfinished = name == "meta.new" || name == "meta.rewritten" || (number != 0 && name.ends_with(".new"));
+    return !is_unlisted && !is_unfinished;
+  });
+  if (names->empty()) return;
+  // A compaction that died before it synced its list: the disk may still have the one that names these files. After a
+  // failed sync nobody can tell (R8).
+  if (LoadRelaxed(boot_->poison) != 0 || (SyncsRewriting() && !directory_.Sync().ok())) return;
+  for (const std::string& name : *names) {
+    if (!io::Unlink(directory_, name.c_str()).ok()) return;
   }
 }
 

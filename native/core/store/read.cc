@@ -147,7 +147,7 @@ Result<Snapshot> Store::TakeSnapshot() {
       gone = !segment.ok() && IsGone(segment.status());
       if (gone) break;
       if (!segment.ok()) return segment.status();
-      snapshot.parts.push_back({*segment, (*segment)->slots()});
+      snapshot.parts.push_back({*segment, (*segment)->slots(), entry.log_end});
       snapshot.holds.push_back((*segment)->shared_from_this());
     }
     if (gone) continue;

@@ -38,6 +38,7 @@ class Store::Rebuilder {
   void LookBeyond(size_t part, uint64_t offset, uint64_t end);
   void RaiseMarks(const format::FrameHeader& header);
   bool Keeps(const format::FrameHeader& header) const;
+  bool NamesRewritten(const format::FrameHeader& header) const;
   bool Link(size_t part, uint64_t offset, const format::FrameHeader& header);
   Status Damage() const;
   void CollectImages();

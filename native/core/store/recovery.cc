@@ -57,6 +57,8 @@ Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
     }
     THERMOCLINE_RETURN_IF_ERROR(Apply(frames_[i]));
   }
+  // What compaction dropped may have been the last there was; its numbers are not given out again.
+  applied_ = std::max(applied_, meta_.changes_floor);
   THERMOCLINE_RETURN_IF_ERROR(Finish(created));
   // The header last: a rebuild that is cut short leaves a cache that nobody believes.
   return store_.WriteCacheHeader(boot);
@@ -133,10 +135,17 @@ Status Store::Rebuilder::Damage() const {
 
 /// Whether what the frame names as the one before it is kept.
 bool Store::Rebuilder::Keeps(const format::FrameHeader& header) const {
-  return std::any_of(frames_.begin(), frames_.end(), [&](const FoundFrame& frame) {
-    return Position(header.previous_frame) == Position(NumberOf(frame.part), frame.offset) &&
-           header.previous_header_crc == frame.header.header_crc;
-  });
+  return NamesRewritten(header) || std::any_of(frames_.begin(), frames_.end(), [&](const FoundFrame& frame) {
+           return Position(header.previous_frame) == Position(NumberOf(frame.part), frame.offset) &&
+                  header.previous_header_crc == frame.header.header_crc;
+         });
+}
+
+/// Whether the frame before it was the last of segments that were rewritten, and what is left of them was read last.
+bool Store::Rebuilder::NamesRewritten(const format::FrameHeader& header) const {
+  const Position previous(header.previous_frame);
+  return !previous.none() && !frames_.empty() && meta_.IndexOf(previous.segment()) < 0 &&
+         meta_.ReplacedBy(previous.segment()) == NumberOf(frames_.back().part);
 }
 
 /// Keeps the frame if it continues the chain, dropping orphans that it passes over.
@@ -145,7 +154,7 @@ bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHea
   size_t keep = frames_.size();
   if (previous.none()) {
     keep = 0;
-  } else {
+  } else if (offset != format::kHeaderBytes || !NamesRewritten(header)) {
     while (keep > 0) {
       const FoundFrame& last = frames_[keep - 1];
       if (previous == Position(NumberOf(last.part), last.offset) &&
@@ -202,7 +211,6 @@ Status Store::Rebuilder::Apply(const FoundFrame& frame) {
   const uint64_t end = offset + frame.header.record_bytes;
   if (frame.header.record_count > 0) {
     ++batches_;
-    applied_ = std::max(applied_, frame.header.first_sequence + frame.header.record_count - 1);
   }
   for (uint32_t i = 0; i < frame.header.record_count && offset < end; ++i) {
     const auto record = ReadRecord(segment, offset);
@@ -241,6 +249,7 @@ Status Store::Rebuilder::Apply(const FoundFrame& frame) {
       segment.created_at(record->slot()) = std::bit_cast<uint64_t>(record->header.created_at);
       segment.confidence(record->slot()) = std::bit_cast<uint64_t>(record->header.confidence);
     }
+    applied_ = std::max(applied_, record->header.sequence);
     memories_ = memories_ + (deletion || present ? 0 : 1) - (deletion && present ? 1 : 0);
     offset += record->header.length;
   }

@@ -17,7 +17,8 @@ namespace thermocline::store {
 struct Snapshot {
   struct Part {
     Segment* segment;
-    uint32_t slots;  // no slot of the snapshot at or past this one
+    uint32_t slots;        // no slot of the snapshot at or past this one
+    uint64_t log_end = 0;  // of the list; 0: it says none
   };
 
   Sequence sequence = 0;

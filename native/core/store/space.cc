@@ -73,6 +73,7 @@ Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t log_bytes_min,
     const auto number = static_cast<SegmentNumber>(ClaimSegment(claim));
     const uint32_t first = ClaimSlot(claim);
     Result<Segment*> segment = GetSegment(number);
+    if (!segment.ok() && IsGone(segment.status())) continue;  // closed and rewritten since the claim
     if (!segment.ok()) return segment.status();
     ClaimedSlots claimed{*segment, first};
     if (uint64_t{first} + count > (*segment)->slots()) {
@@ -234,19 +235,40 @@ Result<uint32_t> Store::CreateNextSegment(uint32_t slots_min, uint64_t log_bytes
   FillLogEnds(meta, Position(LoadAcquire(boot_->tail)));
   const uint32_t doubled = meta.segments.empty() ? kSegmentSlotsMin : meta.segments.back().slots * 2;
   const uint32_t usual = std::clamp(doubled, kSegmentSlotsMin, kSegmentSlotsMax);
+  const uint32_t number = NextNumber(meta);
+  THERMOCLINE_RETURN_IF_ERROR(AppendSegment(std::move(meta), std::max(usual, slots_min), log_bytes_min));
+  return number;
+}
+
+/// Growth lock held. Creates one more segment and puts the list in place that has it last.
+Status Store::AppendSegment(format::Meta meta, uint32_t slots, uint64_t log_bytes_min) {
   format::SegmentEntry entry{};
-  entry.number = meta.next_segment;
-  entry.slots = static_cast<uint32_t>(format::RoundUp(std::max(usual, slots_min), 64));
-  entry.log_capacity =
-      format::RoundUp(std::max(usual * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes), format::kSectionBytes);
+  entry.number = NextNumber(meta);
+  entry.slots = static_cast<uint32_t>(format::RoundUp(slots, 64));
+  const uint64_t log_bytes =
+      std::max(std::min(slots, kSegmentSlotsMax) * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes);
+  entry.log_capacity = format::RoundUp(log_bytes, format::kSectionBytes);
   const auto number = static_cast<SegmentNumber>(entry.number);
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, store_id_, number, entry.slots, dimensions_,
                                                    entry.log_capacity, Syncs(), LearnCentre(meta)));
   meta.segments.push_back(entry);
-  meta.next_segment += 1;
+  meta.next_segment = entry.number + 1;
   meta.list_generation += 1;
-  THERMOCLINE_RETURN_IF_ERROR(WriteMeta(std::move(meta), Syncs()));
-  return entry.number;
+  return WriteMeta(std::move(meta), Syncs());
+}
+
+/// A number for a segment to write into. Compaction takes numbers in between, so the next one may share its place among
+/// the words of what is backed with one that is being written to: then a later one.
+uint32_t Store::NextNumber(const format::Meta& meta) const {
+  const int open = meta.IndexOf(static_cast<SegmentNumber>(ClaimSegment(LoadAcquire(boot_->claim))));
+  for (uint32_t number = meta.next_segment; number < meta.next_segment + format::kSpaceWords; ++number) {
+    bool taken = false;
+    for (size_t i = static_cast<size_t>(std::max(open, 0)); i < meta.segments.size(); ++i) {
+      taken = taken || meta.segments[i].number % format::kSpaceWords == number % format::kSpaceWords;
+    }
+    if (!taken) return number;
+  }
+  return meta.next_segment;
 }
 
 // Helper thread ------------------------------------------------------------------------------------------------------
@@ -275,6 +297,7 @@ void Store::RunHelper() {
       helper_pending_.store(false, std::memory_order_release);
       MakeSpaceAhead();
     }
+    CompactWhenDue();
     FollowList();
     TendCompanion();
   }
@@ -294,6 +317,7 @@ void Store::StopHelper() {
   {
     const std::lock_guard<std::mutex> guard(helper_mutex_);
     helper_stop_ = true;
+    helper_leaves_.store(true);
   }
   helper_wake_.notify_one();
   helper_.join();

@@ -8,10 +8,11 @@
 // This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
 // (claims, segments, helper thread), index_growth.cc, turn.cc (who may close the open segment), commit.cc (writing),
 // read.cc (reading), recovery.cc (rebuilding the cache), mapped_segments.cc (which segments are mapped here),
-// flush_group.cc (who syncs), durability.cc (what is synced, clean close), verify.cc.
+// flush_group.cc (who syncs), durability.cc (what is synced, clean close), compact.cc and rewriting.cc (giving space
+// back), verify.cc.
 //
 // Thread rule: every public member may be called from any thread unless it says otherwise.
-// Lock order (R17): gate, flush, turn, growth, space, write; the mutexes of this process are leaves.
+// Lock order (R17): gate, compact, flush, turn, growth, space, write; the mutexes of this process are leaves.
 #pragma once
 
 #include <atomic>
@@ -47,6 +48,12 @@ enum class Durability : uint8_t { kNone = 0, kFlush = 1, kCommit = 2 };
 /// which moves the checkpoint to the end of the log.
 enum class FlushScope : uint8_t { kLog, kBlocks };
 
+/// When the helper compacts by itself.
+struct AutoCompact {
+  double dead_share = 0.5;                 // of the bytes of all records
+  uint64_t dead_bytes = 64 * 1024 * 1024;  // and at least so many
+};
+
 struct OpenOptions {
   uint32_t dimensions = 0;  // 0: not given
   std::optional<format::Metric> metric;
@@ -56,6 +63,7 @@ struct OpenOptions {
   uint64_t expected_records = 0;
   uint64_t lock_timeout_us = 5000000;
   bool allow_network_file_system = false;
+  std::optional<AutoCompact> auto_compact = AutoCompact{};  // nullopt: never
   bool with_helper = true;  // false, for tests that must run the same twice: nobody makes space ahead but the caller
 };
 
@@ -77,6 +85,20 @@ struct StoreStats {
 struct CopyResult {
   uint64_t memories = 0;
   Sequence sequence = 0;
+};
+
+struct CompactResult {
+  uint64_t bytes_before = 0, bytes_after = 0;
+  uint64_t moved = 0;            // memories and deletions copied
+  uint64_t segments = 0;         // rewritten
+  uint64_t longest_hold_us = 0;  // the write lock, for it, at one time
+};
+
+/// What a compaction is for. As it stands: all that is dead goes, also from the open segment.
+struct CompactPolicy {
+  bool seals_open_segment = true;
+  double dead_share = 0;          // a segment is rewritten when more of it than this is dead
+  std::function<void()> between;  // called between two frames of a copy, when not empty
 };
 
 struct Problem {
@@ -191,6 +213,19 @@ class Store final : private IdMatcher {
 
   Result<VerifyReport> Verify(const std::atomic<bool>& cancel);
 
+  /// Gives back the space of replaced and deleted memories (compact.cc) while everybody goes on. kBusy when another
+  /// compaction, in any process, lasts longer than the time-out; kAborted when `cancel` turns true: what was not
+  /// rewritten by then is as it was. kCorrupt: what is damaged was left as it is, the rest was compacted.
+  Result<CompactResult> Compact(uint64_t lock_timeout_us, const std::atomic<bool>& cancel,
+                                const CompactPolicy& policy = {});
+  /// What a later handle asks for, or nullopt for never; a store has one policy in a process.
+  void SetAutoCompact(const std::optional<AutoCompact>& policy);
+  /// Compacts sealed segments when the policy says so and nobody else compacts; the helper's work, public for tests.
+  /// True when it did.
+  bool CompactWhenDue();
+  /// Records up to this sequence may be missing from the log.
+  Result<Sequence> ChangesFloor();
+
   /// A snapshot as a store of its own in a directory that is absent or empty (backup.cc). kExists, kCorrupt (something
   /// of the snapshot cannot be read), kAborted when `cancel` turns true; then nothing is left there.
   Result<CopyResult> Backup(const std::string& directory, const std::atomic<bool>& cancel);
@@ -255,6 +290,8 @@ class Store final : private IdMatcher {
 
   // meta_file.cc
   Status WriteMeta(format::Meta meta, bool sync);
+  Status WriteMetaBeside(const char* name, const format::Meta& meta, bool sync) const;
+  void PublishList(format::Meta meta);
   Result<std::shared_ptr<const format::Meta>> ReadMeta() const;
   std::shared_ptr<const format::Meta> List();
   Result<std::shared_ptr<const format::Meta>> CurrentList();
@@ -287,6 +324,8 @@ class Store final : private IdMatcher {
   Status Rotate(uint32_t from_segment, uint32_t slots_min, uint64_t log_bytes_min, uint64_t timeout_us,
                 ClaimedSlots* claimed = nullptr);
   Result<uint32_t> CreateNextSegment(uint32_t slots_min, uint64_t log_bytes_min);
+  Status AppendSegment(format::Meta meta, uint32_t slots, uint64_t log_bytes_min);
+  uint32_t NextNumber(const format::Meta& meta) const;
   Status BackSlotsUpTo(Segment& segment, uint32_t slots, bool ahead);
   Status BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead);
   Status EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us);
@@ -295,6 +334,7 @@ class Store final : private IdMatcher {
   Status LeaveIfOvertaken(const Segment& segment, const uint64_t* words, uint32_t slots, uint64_t log_bytes,
                           uint64_t timeout_us);
   Status EnsureIndex(uint64_t more, uint64_t timeout_us);
+  IndexWord NextGeneration(IndexWord old, uint64_t entries_min) const;
   Status GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us);
   Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);
   Status LockGrowth(uint64_t timeout_us);
@@ -356,6 +396,17 @@ class Store final : private IdMatcher {
   void TrimFiles(const format::Meta& meta);
   Status WriteCleanMarker();
 
+  // compact.cc, rewriting.cc
+  class Compaction;
+  class Rewriting;
+  /// Whether a rewriting syncs: also of a handle that never does, when somebody's flush has promised something.
+  bool SyncsRewriting() const { return Syncs() || LoadAcquire(boot_->watermark) != 0; }
+  Status FinishRewriting(const format::Meta& list);
+  Status FinishDeadRewriting();
+  Status SwingToCopy(const format::Meta& list, SegmentNumber copy, uint64_t end);
+  Status SealOpenSegment(uint64_t timeout_us);
+  Status ListSmallerNext(uint32_t open, uint64_t timeout_us);
+
   // wait.cc
   void RunWaiter();
   void StopWaiter();
@@ -383,6 +434,7 @@ class Store final : private IdMatcher {
   std::optional<SharedLock> space_lock_;
   std::optional<SharedLock> flush_lock_;
   std::optional<SharedLock> turn_lock_;
+  std::optional<SharedLock> compact_lock_;
 
   uint32_t dimensions_ = 0;
   format::Metric metric_{};
@@ -424,6 +476,11 @@ class Store final : private IdMatcher {
   std::atomic<bool> helper_stop_{false};  // written under the mutex
   bool helper_asked_ = false;
   std::atomic<bool> helper_pending_{false};
+
+  std::mutex auto_compact_mutex_;
+  std::optional<AutoCompact> auto_compact_;
+  uint64_t dead_bytes_tried_ = 0;  // the helper's: dead when it last compacted
+  std::atomic<bool> helper_leaves_{false};
 
   struct Waiter {
     uint64_t token;

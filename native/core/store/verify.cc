@@ -81,7 +81,6 @@ class Store::Verifier {
   const Snapshot::Part* part_ = nullptr;
   std::vector<bool> named_;  // slots that a record names
   bool part_is_damaged_ = false;
-  bool part_is_rewritten_ = false;
 
   std::map<uint64_t, uint64_t> damaged_;  // stretches of logs, by positions; what the index names there is no news
 
@@ -105,9 +104,6 @@ Result<VerifyReport> Store::Verifier::Run() {
   for (size_t i = 0; i < snapshot_.parts.size(); ++i) {
     part_ = &snapshot_.parts[i];
     part_is_damaged_ = false;
-    const uint32_t number = Raw(part_->segment->number());
-    part_is_rewritten_ = std::any_of(list_->replaced.begin(), list_->replaced.end(),
-                                     [number](const format::ReplacedEntry& entry) { return entry.by == number; });
     named_.assign(part_->segment->slots(), false);
     THERMOCLINE_RETURN_IF_ERROR(CheckHeaders());
     WalkPart(EndOf(i));
@@ -171,6 +167,7 @@ Status Store::Verifier::CheckHeaders() {
 std::optional<uint64_t> Store::Verifier::EndOf(size_t part) const {
   const Segment& segment = *snapshot_.parts[part].segment;
   if (segment.number() == snapshot_.tail.segment()) return snapshot_.tail.offset();
+  if (snapshot_.parts[part].log_end != 0) return snapshot_.parts[part].log_end;
   const int listed = list_->IndexOf(segment.number());
   if (listed >= 0 && list_->segments[static_cast<size_t>(listed)].log_end != 0) {
     return list_->segments[static_cast<size_t>(listed)].log_end;
@@ -234,7 +231,7 @@ void Store::Verifier::CheckLink(const ScannedFrame& frame) {
     const Position previous(header.previous_frame);
     const bool names_last = previous == last_frame_ && header.previous_header_crc == last_frame_crc_;
     const bool names_gone = !previous.none() && list_->IndexOf(previous.segment()) < 0;  // it was rewritten
-    if (!names_last && !(names_gone && frame.offset == format::kHeaderBytes) && !part_is_rewritten_) {
+    if (!names_last && !(names_gone && frame.offset == format::kHeaderBytes)) {
       ReportLog(frame.offset + offsetof(format::FrameHeader, previous_frame));
     }
   }
@@ -250,14 +247,14 @@ void Store::Verifier::CheckLink(const ScannedFrame& frame) {
 void Store::Verifier::CheckFrame(const LogScan& scan, const ScannedFrame& frame) {
   const Pin pin;  // short ones: the snapshot holds what the walk needs
   const uint64_t begin = frame.offset + sizeof frame.header;
+  const bool rewritten = (frame.header.flags & format::kFrameRewritten) != 0;
   uint32_t found = 0;
   bool damaged = false;
   scan.Records(
       begin, begin + frame.header.record_bytes,
       [&](uint64_t offset, const format::RecordView& record) {
         const Sequence expected = frame.header.first_sequence + found;
-        if (part_is_rewritten_ ? record.header.sequence <= last_sequence_
-                               : !damaged && record.header.sequence != expected) {
+        if (rewritten ? record.header.sequence <= last_sequence_ : !damaged && record.header.sequence != expected) {
           ReportLog(offset + offsetof(format::RecordHeader, sequence), record.id);
         }
         ++found;
@@ -364,6 +361,7 @@ void Store::Verifier::CheckPlaceInIndex(uint64_t offset, const format::RecordVie
   if (!newest.ok() || !store_.CheckRecord(*newest).ok()) return;  // told by CheckCell, or by the walk of that log
   const Sequence sequence = newest->record.header.sequence;
   if (sequence < record.header.sequence) return Report(kCache, HomeCell(record.id), record.id);
+  if (sequence == record.header.sequence && found.segment() != here.segment()) return;  // compaction moved it
   // Replaced at or before the snapshot, so `died` was stored by then.
   if (!deletion && sequence <= snapshot_.sequence) {
     ReportBlocks(segment.layout().died_offset + 8 * Raw(record.slot()), record.id);
