@@ -267,7 +267,7 @@ TEST(Compact, IdsThatComeAndGoDoNotMakeTheIndexGrow) {
 
 TEST(Compact, TheHelperDoesItWhenThePolicySaysSo) {
   Scene scene;
-  scene.fixture->SetAutoCompact(AutoCompact{0.3, 100000});
+  scene.fixture->SetAutoCompact(AutoCompact{0.1, 100000});
   for (int i = 0; i < 3000; ++i) scene.Put("m" + std::to_string(i % 100));
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (*scene.fixture->ChangesFloor() == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();

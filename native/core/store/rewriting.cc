@@ -160,7 +160,7 @@ Status Store::Rewriting::CreateTarget(const format::Meta& list, SegmentRun run) 
   Result<std::shared_ptr<Segment>> target = store_.ShareSegment(target_number_);
   if (!target.ok()) return target.status();
   target_ = std::move(*target);
-  THERMOCLINE_RETURN_IF_ERROR(target_->BackSlots(0, slots_));
+  THERMOCLINE_RETURN_IF_ERROR(target_->BackSlots(0, slots));
   return target_->BackLog(format::kHeaderBytes, log_end_);
 }
 
