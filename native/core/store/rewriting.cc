@@ -84,7 +84,7 @@ Status Store::Rewriting::ChooseRecord(Segment& segment, uint64_t offset, const f
   const Position here(segment.number(), offset);
   const uint64_t hash = store_.HashOf(record.id);
   const bool deletion = record.kind() == format::RecordKind::kDelete;
-  const bool newest = store_.PositionInIndex(hash, record.id) == here;
+  const bool newest = store_.PositionInIndex(hash, record.id, store_) == here;
   if (!newest || (deletion && heads_list_)) {
     dropped_up_to_ = std::max(dropped_up_to_, record.header.sequence);
     if (newest) {
