@@ -1,5 +1,8 @@
-// npm run test:nightly -- --part n/3: a third of the test files with enlarged numbers (THERMOCLINE_NIGHTLY=1), the
+// npm run test:nightly -- --part n/3: a third of the tests with their larger numbers (THERMOCLINE_NIGHTLY=1), the
 // concurrent ones twenty times in a row. Without --part everything.
+//
+// Parts are made alike by what each check took when it was last measured: the longest goes first, to the part that has
+// least. A file that is not in the list counts as a minute.
 
 import { join, relative } from 'node:path'
 import { killTests, nativeTests, powerTests, runChecks, vitest } from './checks.mjs'
@@ -7,7 +10,15 @@ import { listFiles, root, runAsProgram, ScriptError } from './run.mjs'
 import { setup } from './setup.mjs'
 
 const roundsOfConcurrent = 20
-const testTimeout = 600_000
+const testTimeout = 4_000_000
+
+/** Minutes, on two cores that had other work too. */
+const minutes = {
+  'kill tests': 58,
+  'power tests': 20,
+  'native tests': 20,
+  'concurrent tests': 40,
+}
 
 function readPart(values) {
   const at = values.indexOf('--part')
@@ -17,28 +28,50 @@ function readPart(values) {
   return { part, parts }
 }
 
+/** The names in `parts` lists whose minutes add up to about the same. */
+function deal(names, parts) {
+  const dealt = Array.from({ length: parts }, () => ({ names: [], minutes: 0 }))
+  const cost = (name) => minutes[name] ?? 1
+  for (const name of [...names].sort((a, b) => cost(b) - cost(a) || (a < b ? -1 : 1))) {
+    const least = dealt.reduce((best, each) => (each.minutes < best.minutes ? each : best))
+    least.names.push(name)
+    least.minutes += cost(name)
+  }
+  return dealt
+}
+
+async function runConcurrent() {
+  const total = { passed: 0, failed: 0 }
+  for (let round = 1; round <= roundsOfConcurrent; round++) {
+    console.log(`\n--- concurrent tests, round ${round} of ${roundsOfConcurrent}`)
+    const { passed, failed } = await vitest({ extra: ['test/concurrent', `--testTimeout=${testTimeout}`] })
+    total.passed += passed
+    total.failed += failed
+  }
+  return total
+}
+
 async function main() {
   const { part, parts } = readPart(process.argv.slice(2))
   await setup()
   process.env.THERMOCLINE_NIGHTLY = '1'
-  const files = listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts')).map((file) => relative(root, file))
-  const isConcurrent = (file) => file.startsWith('test/concurrent/')
-  // Dealt out in turn, each kind by itself, so that the parts are of like length.
-  const dealt = (list) => list.filter((_, index) => index % parts === part - 1)
-  const concurrent = dealt(files.filter(isConcurrent))
-  const others = dealt(files.filter((file) => !isConcurrent(file)))
-  const limits = [`--testTimeout=${testTimeout}`]
-  const checks = part === 1 ? [['native tests', nativeTests]] : []
-  if (part === Math.min(2, parts)) checks.push(['power tests', powerTests])
-  if (part === parts) checks.push(['kill tests', killTests])
-  if (others.length > 0) checks.push(['vitest', () => vitest({ extra: [...others, ...limits] })])
-  for (let round = 1; round <= roundsOfConcurrent && concurrent.length > 0; round++) {
-    checks.push([
-      `concurrent, round ${round} of ${roundsOfConcurrent}`,
-      () => vitest({ extra: [...concurrent, ...limits] }),
-    ])
+  const suites = {
+    'kill tests': killTests,
+    'power tests': powerTests,
+    'native tests': nativeTests,
+    'concurrent tests': runConcurrent,
   }
-  await runChecks(checks)
+  const files = listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts'))
+    .map((file) => relative(root, file))
+    .filter((file) => !file.startsWith('test/concurrent/'))
+  const { names, minutes: expected } = deal([...Object.keys(suites), ...files], parts)[part - 1]
+  console.log(`part ${part} of ${parts}: ${names.length} checks, about ${expected} minutes`)
+  await runChecks(
+    names.map((name) => [
+      name,
+      suites[name] ?? (() => vitest({ extra: [name, `--testTimeout=${testTimeout}`], allowNone: false })),
+    ]),
+  )
 }
 
 runAsProgram(import.meta.url, main)
