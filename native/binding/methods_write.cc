@@ -22,32 +22,42 @@ Handle* EnterToWrite(napi_env env, napi_callback_info info, napi_value* argument
 }
 
 Status ReadMetadata(napi_env env, Handle* handle, napi_value value, std::string_view* out, bool* ascii) {
-  if (TypeOf(env, value) == napi_undefined) return Status::Ok();
-  THERMOCLINE_RETURN_IF_ERROR(ReadText(env, value, handle, handle->metadata_buffer, kMetadataBytesMax, out, ascii));
+  const Status read = ReadText(env, value, handle, handle->metadata_buffer, kMetadataBytesMax, out, ascii);
+  if (!read.ok()) return TypeOf(env, value) == napi_undefined ? Status::Ok() : read;
   if (*out == "{}") *out = {};  // one form on disk for the empty object
   return Status::Ok();
 }
 
+/// Asked for what it is expected to be: what it is otherwise is looked at only then, because asking costs as much.
+Status ReadEmbedding(napi_env env, const Handle* handle, napi_value value, store::PutInput* put) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    return TypeOf(env, value) == napi_object ? Status::Error(ErrorCode::kArgument) : Status::Ok();
+  }
+  if (type != napi_float32_array) return Status::Error(ErrorCode::kArgument);
+  if (length != handle->store().dimensions() || data == nullptr) {
+    return Status::Error(ErrorCode::kDimension).set_value(handle->store().dimensions());
+  }
+  put->embedding = {static_cast<const float*>(data), length};
+  // Checked only after the texts were read: on its way meanwhile, as much as is asked for without a wait.
+  constexpr size_t kPrefetchedFloats = 1024;
+  for (size_t at = 0; at < std::min(length, kPrefetchedFloats); at += 64 / sizeof(float)) {
+    __builtin_prefetch(put->embedding.data() + at);
+  }
+  return Status::Ok();
+}
+
 Status ReadPut(napi_env env, Handle* handle, const napi_value* arguments, IdText* id, store::PutInput* put) {
+  THERMOCLINE_RETURN_IF_ERROR(ReadEmbedding(env, handle, arguments[1], put));
   THERMOCLINE_RETURN_IF_ERROR(ReadId(env, arguments[0], id));
   put->id = id->view();
-  if (TypeOf(env, arguments[1]) == napi_object) {
-    napi_typedarray_type type;
-    size_t length = 0;
-    void* data = nullptr;
-    if (napi_get_typedarray_info(env, arguments[1], &type, &length, &data, nullptr, nullptr) != napi_ok ||
-        type != napi_float32_array) {
-      return Status::Error(ErrorCode::kArgument);
-    }
-    if (length != handle->store().dimensions() || data == nullptr) {
-      return Status::Error(ErrorCode::kDimension).set_value(handle->store().dimensions());
-    }
-    put->embedding = {static_cast<const float*>(data), length};
-  }
-  if (TypeOf(env, arguments[2]) == napi_string) {
-    put->has_content = true;
-    THERMOCLINE_RETURN_IF_ERROR(ReadText(env, arguments[2], handle, handle->content_buffer, kContentBytesMax,
-                                         &put->content, &put->content_ascii));
+  const Status content =
+      ReadText(env, arguments[2], handle, handle->content_buffer, kContentBytesMax, &put->content, &put->content_ascii);
+  put->has_content = content.ok();
+  if (!content.ok() && (content.code() != ErrorCode::kArgument || TypeOf(env, arguments[2]) == napi_string)) {
+    return content;
   }
   THERMOCLINE_RETURN_IF_ERROR(ReadMetadata(env, handle, arguments[3], &put->metadata, &put->metadata_ascii));
   put->confidence = handle->numbers[kConfidence];

@@ -48,6 +48,10 @@ struct Kernels {
   /// Of each row: its squared distance to the query.
   void (*distance_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
                         const float* ahead, float* distances);
+  /// The sum of the squares of `count` values.
+  float (*sum_squares)(const float* values, size_t count);
+  /// Writes `count` values times `factor`.
+  void (*scale)(const float* values, float factor, size_t count, float* scaled);
   /// Unscaled Hadamard transform, in place, of the values times `signs`; `length` a power of two of at least 64.
   void (*hadamard)(float* values, const float* signs, size_t length);
   /// The residual of `words` x 32 values: a bit is set where value - centre is not negative.

@@ -80,6 +80,29 @@ THERMOCLINE_AVX2 void DistanceRows(const float* query, const float* rows, size_t
   }
 }
 
+THERMOCLINE_AVX2 float SumSquares(const float* values, size_t count) {
+  __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+  size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    for (size_t j = 0; j < 4; ++j) {
+      const __m256 v = _mm256_loadu_ps(values + i + 8 * j);
+      sums[j] = _mm256_fmadd_ps(v, v, sums[j]);
+    }
+  }
+  for (; i < count; i += 8) {
+    const __m256 v = _mm256_maskload_ps(values + i, TailMask(count - i));
+    sums[0] = _mm256_fmadd_ps(v, v, sums[0]);
+  }
+  return Sum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+}
+
+THERMOCLINE_AVX2 void Scale(const float* values, float factor, size_t count, float* scaled) {
+  const __m256 by = _mm256_set1_ps(factor);
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) _mm256_storeu_ps(scaled + i, _mm256_mul_ps(_mm256_loadu_ps(values + i), by));
+  for (; i < count; ++i) scaled[i] = values[i] * factor;
+}
+
 /// The three stages within eight lanes.
 THERMOCLINE_AVX2 inline __m256 HadamardWithin(__m256 v) {
   const __m256 odd1 = _mm256_castsi256_ps(_mm256_set1_epi64x(static_cast<long long>(0x8000000000000000u)));
@@ -241,8 +264,8 @@ THERMOCLINE_AVX2 size_t SelectAtLeast(const float* values, size_t count, float l
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",      DotRows,      DistanceRows, Hadamard,
-                              EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
+const Kernels kAvx2Kernels = {"avx2",   DotRows,     DistanceRows, SumSquares, Scale,
+                              Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
 
 }  // namespace thermocline::kernels
 

@@ -99,6 +99,30 @@ THERMOCLINE_AVX512 void DistanceRows(const float* query, const float* rows, size
   }
 }
 
+THERMOCLINE_AVX512 float SumSquares(const float* values, size_t count) {
+  __m512 sums[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+  size_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    for (size_t j = 0; j < 4; ++j) {
+      const __m512 v = _mm512_loadu_ps(values + i + 16 * j);
+      sums[j] = _mm512_fmadd_ps(v, v, sums[j]);
+    }
+  }
+  for (; i < count; i += 16) {
+    const __m512 v = _mm512_maskz_loadu_ps(TailMask(count - i), values + i);
+    sums[0] = _mm512_fmadd_ps(v, v, sums[0]);
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+}
+
+THERMOCLINE_AVX512 void Scale(const float* values, float factor, size_t count, float* scaled) {
+  const __m512 by = _mm512_set1_ps(factor);
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 mask = TailMask(count - i);
+    _mm512_mask_storeu_ps(scaled + i, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, values + i), by));
+  }
+}
+
 /// The four stages within sixteen lanes: in each, a lane's partner plus or minus the lane itself.
 THERMOCLINE_AVX512 inline __m512 HadamardWithin(__m512 v) {
   const __m512 one = _mm512_set1_ps(1);
@@ -112,7 +136,8 @@ THERMOCLINE_AVX512 inline __m512 HadamardWithin(__m512 v) {
 /// Stages between `registers` registers that hold consecutive sixteens.
 template <size_t registers>
 THERMOCLINE_AVX512 inline void HadamardBlock(float* values, const float* signs) {
-  __m512 v[registers];
+  __m512 v[registers];  // in registers only when every loop over them is unrolled
+#pragma GCC unroll 16
   for (size_t j = 0; j < registers; ++j) {
     v[j] = HadamardWithin(_mm512_mul_ps(_mm512_loadu_ps(values + 16 * j), _mm512_loadu_ps(signs + 16 * j)));
   }
@@ -126,6 +151,7 @@ THERMOCLINE_AVX512 inline void HadamardBlock(float* values, const float* signs) 
       v[j] = sum;
     }
   }
+#pragma GCC unroll 16
   for (size_t j = 0; j < registers; ++j) _mm512_storeu_ps(values + 16 * j, v[j]);
 }
 
@@ -265,10 +291,10 @@ THERMOCLINE_AVX512 size_t SelectAtLeast(const float* values, size_t count, float
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",    DotRows,      DistanceRows, Hadamard,
-                                EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
-const Kernels kAvx512VbmiKernels = {"avx512vbmi", DotRows,          DistanceRows, Hadamard,
-                                    EncodeSigns,  ScanPrefixesVbmi, SumSigns,     SelectAtLeast};
+const Kernels kAvx512Kernels = {"avx512", DotRows,     DistanceRows, SumSquares, Scale,
+                                Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
+const Kernels kAvx512VbmiKernels = {"avx512vbmi", DotRows,     DistanceRows,     SumSquares, Scale,
+                                    Hadamard,     EncodeSigns, ScanPrefixesVbmi, SumSigns,   SelectAtLeast};
 
 }  // namespace thermocline::kernels
 

@@ -62,6 +62,26 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
   }
 }
 
+float SumSquares(const float* values, size_t count) {
+  float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (size_t j = 0; j < 4; ++j) {
+      const float32x4_t v = vld1q_f32(values + i + 4 * j);
+      sums[j] = vfmaq_f32(sums[j], v, v);
+    }
+  }
+  float sum = vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
+  for (; i < count; ++i) sum += values[i] * values[i];
+  return sum;
+}
+
+void Scale(const float* values, float factor, size_t count, float* scaled) {
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4) vst1q_f32(scaled + i, vmulq_n_f32(vld1q_f32(values + i), factor));
+  for (; i < count; ++i) scaled[i] = values[i] * factor;
+}
+
 void Hadamard(float* values, const float* signs, size_t length) {
   for (size_t i = 0; i < length; i += 4) {
     float* v = values + i;
@@ -172,8 +192,8 @@ size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* p
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",      DotRows,      DistanceRows, Hadamard,
-                              EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
+const Kernels kNeonKernels = {"neon",   DotRows,     DistanceRows, SumSquares, Scale,
+                              Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
 
 }  // namespace thermocline::kernels
 

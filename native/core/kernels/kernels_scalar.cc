@@ -35,6 +35,16 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
   }
 }
 
+float SumSquares(const float* values, size_t count) {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  return static_cast<float>(sum);
+}
+
+void Scale(const float* values, float factor, size_t count, float* scaled) {
+  for (size_t i = 0; i < count; ++i) scaled[i] = values[i] * factor;
+}
+
 void Hadamard(float* values, const float* signs, size_t length) {
   for (size_t i = 0; i < length; ++i) values[i] *= signs[i];
   for (size_t half = 1; half < length; half *= 2) {
@@ -119,7 +129,7 @@ size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* p
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",    DotRows,      DistanceRows, Hadamard,
-                                EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast};
+const Kernels kScalarKernels = {"scalar", DotRows,     DistanceRows, SumSquares, Scale,
+                                Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
 
 }  // namespace thermocline::kernels

@@ -75,6 +75,24 @@ TEST(Kernels, RowsAgreeWithTheScalarTwinOverLengthsAndAlignments) {
   });
 }
 
+TEST(Kernels, SumsOfSquaresAndScaledCopiesAgreeOverLengthsAndAlignments) {
+  Random random(TestSeed());
+  const std::vector<float> memory = RandomFloats(random, 4096 + 4);
+  ForEachSet([&](const Kernels& kernels) {
+    for (size_t count = 1; count <= 4096; count = NextLength(count)) {
+      for (size_t shift = 0; shift < 4; ++shift) {
+        const float* values = memory.data() + shift;
+        const float twin = kScalarKernels.sum_squares(values, count);
+        EXPECT_NEAR(kernels.sum_squares(values, count), twin, SumError(count) * static_cast<double>(twin));
+        std::vector<float> scaled(count + 1, 7.0f), twin_scaled(count + 1, 7.0f);  // the last one stays
+        kernels.scale(values, 0.37f, count, scaled.data());
+        kScalarKernels.scale(values, 0.37f, count, twin_scaled.data());
+        EXPECT_TRUE(scaled == twin_scaled);
+      }
+    }
+  });
+}
+
 TEST(Kernels, HadamardAgreesAndIsItsOwnInverse) {
   Random random(TestSeed());
   ForEachSet([&](const Kernels& kernels) {

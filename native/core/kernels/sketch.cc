@@ -88,10 +88,7 @@ SketchCoder::SketchCoder(uint32_t dimensions, format::Metric metric, const forma
 }
 
 void SketchCoder::Rotate(const float* embedding, double scale, float* rotated) const {
-  const auto factor = static_cast<float>(scale);
-  size_t i = 0;
-  for (; i + 4 <= dimensions_; i += 4) Store(rotated + i, Load(embedding + i) * factor);
-  for (; i < dimensions_; ++i) rotated[i] = embedding[i] * factor;
+  kernels_.scale(embedding, static_cast<float>(scale), dimensions_, rotated);
   std::fill(rotated + dimensions_, rotated + bits_, 0.0f);
   const float* signs = signs_.data();
   for (uint32_t round = 0; round < kRounds; ++round) {
@@ -127,10 +124,7 @@ void SketchCoder::WriteTerms(const SketchPlace& place, float shift, const Terms&
 void SketchCoder::WriteNone(const SketchPlace& place) const { WriteTerms(place, -kInfinity, {0, 0}, {0, 0}); }
 
 void SketchCoder::Write(const float* embedding, const float* centre, const SketchPlace& place) const {
-  float dot = 0;
-  float square = 0;
-  kernels_.dot_rows(embedding, embedding, 0, 1, dimensions_, embedding, &dot, &square);
-  const auto wide_square = static_cast<double>(square);
+  const auto wide_square = static_cast<double>(kernels_.sum_squares(embedding, dimensions_));
   const bool zero = wide_square < kSquareMin &&
                     std::all_of(embedding, embedding + dimensions_, [](float value) { return value == 0; });
   if (!zero && !(wide_square >= kSquareMin && wide_square <= kSquareMax)) {
@@ -138,7 +132,7 @@ void SketchCoder::Write(const float* embedding, const float* centre, const Sketc
     return WriteTerms(place, kInfinity, {0, 0}, {0, 0});
   }
   const bool unit = metric_ == format::Metric::kCosine && !zero;
-  float rotated[kDimensionsMax];
+  alignas(64) float rotated[kDimensionsMax];  // no load or store of the transform crosses a line
   Rotate(embedding, unit ? 1 / std::sqrt(wide_square) : 1, rotated);
 
   uint32_t code[kDimensionsMax / 32];
