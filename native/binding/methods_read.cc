@@ -286,6 +286,12 @@ struct EntriesCursor final : Holder {
   void LetGo() override { cursor.reset(); }
 };
 
+/// The memory after this one lies behind it in both files, most likely.
+void PrefetchNext(const store::MemoryRef& memory) {
+  memory.segment->PrefetchLog(memory.log_offset + memory.record.header.length, true);
+  memory.segment->PrefetchBlock(static_cast<Slot>(Raw(memory.record.slot()) + 1), true);
+}
+
 napi_value CursorNext(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value strings = nullptr;
@@ -300,6 +306,7 @@ napi_value CursorNext(napi_env env, napi_callback_info info) {
     entries->cursor.reset();
     return Boolean(env, false);
   }
+  PrefetchNext(**memory);
   return entries->handle->FillFrom(**memory, true) ? entries->handle->ReadTexts(**memory, strings, true) : nullptr;
 }
 

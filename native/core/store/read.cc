@@ -48,7 +48,7 @@ class Store::LookUp final : public IdMatcher {
     last_ = Position();
     Result<Segment*> segment = store_.GetSegment(position.segment());
     if (!segment.ok()) return true;
-    if (fetch_ == Fetch::kMemory) (*segment)->PrefetchLog(position.offset());
+    if (fetch_ != Fetch::kNothing) (*segment)->PrefetchLog(position.offset(), fetch_ == Fetch::kMemory);
     const auto record = ReadRecord(**segment, position.offset());
     if (!record) return true;
     if (record->id != id) return !CheckRecordAt(*record, store_.salt_, position);
@@ -105,7 +105,8 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
         return std::optional<MemoryRef>();
       }
       if (look_up.fetch() == Fetch::kMemory) THERMOCLINE_RETURN_IF_ERROR(CheckRecord(*memory));
-      // A record that was checked names its own slot. Others are vouched for by the slot, at the price of one more page.
+      // A record that was checked names its own slot. Others are vouched for by the slot, at the price of one more
+      // page.
       if (look_up.fetch() == Fetch::kMemory ? !HasBlock(*memory) : !OwnsBlock(*memory)) {
         return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
       }

@@ -200,6 +200,7 @@ const float* Segment::PrivateEmbeddings() {
     Result<io::Mapping> map = io::Mapping::Map(blocks_file_, 0, layout_.file_bytes, io::Mapping::Kind::kPrivate);
     if (!map.ok()) return nullptr;
     private_map_ = std::move(*map);
+    private_embeddings_.store(private_map_.data() + layout_.embedding_offset, std::memory_order_relaxed);
   }
   return reinterpret_cast<const float*>(private_map_.data() + layout_.embedding_offset);
 }

@@ -68,21 +68,27 @@ class Segment : public std::enable_shared_from_this<Segment> {
                                     layout_.embedding_stride * Raw(slot));
   }
 
-  /// Asks for the lines of a record before its length is known: most are no longer than this.
-  void PrefetchLog(uint64_t offset) const {
-    constexpr uint64_t kLines = 8;
-    for (uint64_t line = 0; line < kLines; ++line) __builtin_prefetch(log_map_.data() + offset + 64 * line);
+  /// Asks for the lines of a record before its length is known: its header and id, or all that most records have.
+  void PrefetchLog(uint64_t offset, bool whole) const {
+    const uint64_t lines = whole ? 8 : 2;
+    for (uint64_t line = 0; line < lines; ++line) __builtin_prefetch(log_map_.data() + offset + 64 * line);
   }
-  /// Asks for what a slot has in the columns. Any number: nothing is read. `whole`: the whole embedding, not its front.
+  /// Asks for what a read takes from a slot's columns. Any number: nothing is read. `whole`: the embedding as it is
+  /// copied, else only its front as a view shows it.
   void PrefetchBlock(Slot slot, bool whole) const {
-    // The processor's own prefetcher follows what is longer.
-    constexpr uint64_t kLinesMax = 24;
+    constexpr uint64_t kLinesMax = 24;  // the processor's own prefetcher goes on from there
     if (Raw(slot) >= layout_.slots) return;
-    if (!whole) __builtin_prefetch(&record(slot));
     __builtin_prefetch(&statistics(slot));
-    const uint64_t lines = whole ? std::min<uint64_t>(layout_.embedding_stride / 64, kLinesMax) : 1;
-    const auto* at = reinterpret_cast<const char*>(embedding(slot));
-    for (uint64_t line = 0; line < lines; ++line) __builtin_prefetch(at + 64 * line);
+    const uint64_t at = layout_.embedding_stride * Raw(slot);
+    if (!whole) {
+      __builtin_prefetch(&record(slot));
+      const char* const viewed = private_embeddings_.load(std::memory_order_relaxed);
+      if (viewed != nullptr) __builtin_prefetch(viewed + at);
+      return;
+    }
+    const char* const copied = blocks_map_.data() + layout_.embedding_offset + at;
+    const uint64_t lines = std::min<uint64_t>(layout_.embedding_stride / 64, kLinesMax);
+    for (uint64_t line = 0; line < lines; ++line) __builtin_prefetch(copied + 64 * line);
   }
 
   /// Gives the file its full length again, as holes, after a clean close cut it.
@@ -129,6 +135,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
   mutable std::atomic<uint64_t> blocks_bytes_{0};
   std::mutex private_mutex_;
   io::Mapping private_map_;
+  std::atomic<const char*> private_embeddings_{nullptr};  // a hint
 };
 
 /// "<n>.log", "<n>.blocks".

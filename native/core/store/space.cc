@@ -283,7 +283,6 @@ void Store::WakeHelper() {
 }
 
 void Store::RunHelper() {
-  PreparePins();
   for (;;) {
     bool asked = false;
     {
@@ -296,6 +295,10 @@ void Store::RunHelper() {
       const Pin pin;
       helper_pending_.store(false, std::memory_order_release);
       MakeSpaceAhead();
+    } else {
+      // Takes milliseconds once, in which nobody could be asked for space or to stop: not in the first moments of a
+      // process, of which there may be no others.
+      PreparePins();
     }
     CompactWhenDue();
     FollowList();
