@@ -4,14 +4,8 @@
 #include <bit>
 #include <limits>
 
+#include "core/base/atomic.h"
 #include "core/filter/metadata_walk.h"
-
-#if defined(__clang__)
-// Keys beyond the caller's snapshot may be stored meanwhile, 8 bytes at once; their answers are thrown away.
-#define THERMOCLINE_RACY_READS __attribute__((no_sanitize("thread")))
-#else
-#define THERMOCLINE_RACY_READS
-#endif
 
 namespace thermocline::filter {
 namespace {
@@ -26,8 +20,6 @@ ValueKey KeyOfNumber(double number) {
 
 const ValueKey kKeyLowestNumber = KeyOfNumber(-std::numeric_limits<double>::infinity());
 const ValueKey kKeyHighestNumber = KeyOfNumber(std::numeric_limits<double>::infinity());
-
-bool IsString(ValueKey key) { return key >= kKeyStringFirst && key <= kKeyStringLast; }
 
 /// Notes the one value that a path leads to.
 class KeyVisitor {
@@ -81,7 +73,7 @@ void ReadKeys(const PathTable& paths, std::string_view metadata, const HashKey& 
   }
 }
 
-KeyCondition::KeyCondition(const Condition& condition, const HashKey& hash) {
+KeyCondition::KeyCondition(const Condition& condition, const HashKey& hash) : kernels_(kernels::Best()) {
   const bool absent_matches =
       condition.existence() != Existence::kMust && (!condition.asks_value() || condition.holds_for_nothing());
   if (absent_matches) AddPoint(kKeyAbsent);
@@ -147,53 +139,30 @@ void KeyCondition::AddStrings(const Condition& condition) {
   strings_are_sure_ = !condition.asks_value();
 }
 
-/// Whether any key is one of the points, or says nothing: without a branch per key, since mostly none is.
-THERMOCLINE_RACY_READS bool KeyCondition::AnyPoint(const ValueKey* keys) const {
-  if (points_.size() > kPointsCompared) return true;
-  using Four = uint64_t __attribute__((vector_size(32), aligned(8), may_alias));
-  using Truths = int64_t __attribute__((vector_size(32)));
-  Truths found = {};
-  for (size_t i = 0; i < kKeysAtOnce; i += 4) {
-    const Four four = *reinterpret_cast<const Four*>(keys + i);
-    found |= (four >> 1) == 0;
-    for (const ValueKey point : points_) found |= four == point;
-  }
-  return (found[0] | found[1] | found[2] | found[3]) != 0;
-}
-
-THERMOCLINE_RACY_READS uint64_t KeyCondition::PointBits(const ValueKey* keys) const {
+uint64_t KeyCondition::PointBits(const ValueKey* keys) const {
   uint64_t bits = 0;
-  if (points_.size() > kPointsCompared) {
-    for (size_t i = 0; i < kKeysAtOnce; ++i) {
-      bits |= uint64_t{std::binary_search(points_.begin(), points_.end(), keys[i])} << i;
-    }
+  if (points_.size() <= kPointsCompared) {
+    for (const ValueKey point : points_) bits |= kernels_.keys_within(keys, point, 0);
     return bits;
   }
-  for (const ValueKey point : points_) {
-    for (size_t i = 0; i < kKeysAtOnce; ++i) bits |= uint64_t{keys[i] == point} << i;
+  for (size_t i = 0; i < kKeysAtOnce; ++i) {
+    bits |= uint64_t{std::binary_search(points_.begin(), points_.end(), LoadRelaxed(keys[i]))} << i;
   }
   return bits;
 }
 
-THERMOCLINE_RACY_READS Lanes KeyCondition::Ask(const ValueKey* keys) const {
-  if (ranges_.empty() && !AnyPoint(keys)) return {0, ~uint64_t{0}};
-  uint64_t silent = 0;  // keys that say nothing
-  uint64_t strings = 0;
-  uint64_t numbers = 0;
-  for (size_t i = 0; i < kKeysAtOnce; ++i) {
-    silent |= uint64_t{keys[i] <= kKeyMixed} << i;
-    strings |= uint64_t{IsString(keys[i])} << i;
-    numbers |= uint64_t{keys[i] >= kKeyLowestNumber} << i;
-  }
-  uint64_t unsure = strings_are_sure_ ? 0 : strings;
-  if (!numbers_are_sure_) unsure |= numbers;
-  uint64_t hits = PointBits(keys);
-  // What is compared with a number by itself is sure.
-  unsure &= ~(hits & numbers);
+Lanes KeyCondition::Ask(const ValueKey* keys) const {
+  const uint64_t silent = kernels_.keys_within(keys, kKeyUnknown, kKeyMixed - kKeyUnknown);
+  const uint64_t points = PointBits(keys);
+  if (ranges_.empty() && points == 0) return {0, ~silent};
+  uint64_t unsure = 0;
+  uint64_t hits = points;
   for (const Range& range : ranges_) {
-    const uint64_t width = range.last - range.first;
-    for (size_t i = 0; i < kKeysAtOnce; ++i) hits |= uint64_t{keys[i] - range.first <= width} << i;
+    const uint64_t within = kernels_.keys_within(keys, range.first, range.last - range.first);
+    hits |= within;
+    if (!numbers_are_sure_ && range.first >= kKeyLowestNumber) unsure |= within & ~points;
   }
+  if (!strings_are_sure_) unsure |= kernels_.keys_within(keys, kKeyStringFirst, kKeyStringLast - kKeyStringFirst);
   return {hits & ~unsure & ~silent, ~hits & ~silent};
 }
 

@@ -12,6 +12,7 @@
 
 #include "core/base/hash.h"
 #include "core/filter/filter.h"
+#include "core/kernels/kernels.h"
 
 namespace thermocline::filter {
 
@@ -53,9 +54,9 @@ class KeyCondition {
   void AddScalars(const Condition& condition, const HashKey& hash);
   void AddNumbers(const Condition& condition);
   void AddStrings(const Condition& condition);
-  bool AnyPoint(const ValueKey* keys) const;
   uint64_t PointBits(const ValueKey* keys) const;
 
+  const kernels::Kernels& kernels_;
   // A key that is none of these answers "no".
   std::vector<ValueKey> points_;  // sorted
   std::vector<Range> ranges_;

@@ -45,6 +45,9 @@ struct Kernels {
   /// is what will be read after `rows`: it is asked for in step with them. It may lie anywhere, also beyond an array.
   void (*dot_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
                    const float* ahead, float* dots, float* squares);
+  /// The same of rows that lie anywhere. Those that come are asked for while those before them are read.
+  void (*dot_scattered)(const float* query, const float* const* rows, size_t count, size_t dimensions, float* dots,
+                        float* squares);
   /// Of each row: its squared distance to the query.
   void (*distance_rows)(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
                         const float* ahead, float* distances);
@@ -63,6 +66,8 @@ struct Kernels {
   /// Writes the places of the values that are at least `least`, ascending; returns their number. `count` a multiple of
   /// kSketchGroup, `places` has room for `count`.
   size_t (*select_at_least)(const float* values, size_t count, float least, uint32_t* places);
+  /// Of 64 keys: a bit for each that lies in first..first + width.
+  uint64_t (*keys_within)(const uint64_t* keys, uint64_t first, uint64_t width);
 };
 
 /// The fastest set that this machine runs.

@@ -262,10 +262,31 @@ THERMOCLINE_AVX2 size_t SelectAtLeast(const float* values, size_t count, float l
   return selected;
 }
 
+THERMOCLINE_AVX2 void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions,
+                                   float* dots, float* squares) {
+  for (size_t i = 0; i < count; ++i) {
+    DotRows(query, rows[i], 0, 1, dimensions, rows[i + 1 < count ? i + 1 : i], dots + i, squares + i);
+  }
+}
+
+THERMOCLINE_AVX2 THERMOCLINE_RACY_READS uint64_t KeysWithin(const uint64_t* keys, uint64_t first, uint64_t width) {
+  // Without unsigned comparison: both sides with the sign bit flipped.
+  const __m256i begin = _mm256_set1_epi64x(static_cast<int64_t>(first));
+  const __m256i flip = _mm256_set1_epi64x(INT64_MIN);
+  const __m256i limit = _mm256_xor_si256(_mm256_set1_epi64x(static_cast<int64_t>(width)), flip);
+  uint64_t outside = 0;
+  for (size_t i = 0; i < 64; i += 4) {
+    const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + i));
+    const __m256i above = _mm256_cmpgt_epi64(_mm256_xor_si256(_mm256_sub_epi64(four, begin), flip), limit);
+    outside |= static_cast<uint64_t>(_mm256_movemask_pd(_mm256_castsi256_pd(above))) << i;
+  }
+  return ~outside;
+}
+
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",   DotRows,     DistanceRows, SumSquares, Scale,
-                              Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
+const Kernels kAvx2Kernels = {"avx2",   DotRows,     DotScattered, DistanceRows, SumSquares,    Scale,
+                              Hadamard, EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast, KeysWithin};
 
 }  // namespace thermocline::kernels
 

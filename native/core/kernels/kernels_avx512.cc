@@ -30,47 +30,72 @@ THERMOCLINE_AVX512 inline __mmask16 TailMask(size_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : (1u << count) - 1);
 }
 
-/// Two rows at a time, so that each load of the query serves both. The last row stands in for one that is not there.
+/// Products and squares of two rows at once, so that each load of the query serves both.
+THERMOCLINE_AVX512 inline void DotPair(const float* query, const float* a, const float* b, const float* ahead_a,
+                                       const float* ahead_b, size_t dimensions, float* dots, float* squares) {
+  __m512 dot_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512 dot_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512 square_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512 square_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  size_t d = 0;
+  for (; d + 32 <= dimensions; d += 32) {
+    for (size_t j = 0; j < 2; ++j) {
+      __builtin_prefetch(ahead_a + d + 16 * j);
+      __builtin_prefetch(ahead_b + d + 16 * j);
+      const __m512 q = _mm512_loadu_ps(query + d + 16 * j);
+      const __m512 va = _mm512_loadu_ps(a + d + 16 * j);
+      const __m512 vb = _mm512_loadu_ps(b + d + 16 * j);
+      dot_a[j] = _mm512_fmadd_ps(q, va, dot_a[j]);
+      dot_b[j] = _mm512_fmadd_ps(q, vb, dot_b[j]);
+      square_a[j] = _mm512_fmadd_ps(va, va, square_a[j]);
+      square_b[j] = _mm512_fmadd_ps(vb, vb, square_b[j]);
+    }
+  }
+  for (; d < dimensions; d += 16) {
+    const __mmask16 mask = TailMask(dimensions - d);
+    const __m512 q = _mm512_maskz_loadu_ps(mask, query + d);
+    const __m512 va = _mm512_maskz_loadu_ps(mask, a + d);
+    const __m512 vb = _mm512_maskz_loadu_ps(mask, b + d);
+    dot_a[0] = _mm512_fmadd_ps(q, va, dot_a[0]);
+    dot_b[0] = _mm512_fmadd_ps(q, vb, dot_b[0]);
+    square_a[0] = _mm512_fmadd_ps(va, va, square_a[0]);
+    square_b[0] = _mm512_fmadd_ps(vb, vb, square_b[0]);
+  }
+  dots[0] = _mm512_reduce_add_ps(_mm512_add_ps(dot_a[0], dot_a[1]));
+  dots[1] = _mm512_reduce_add_ps(_mm512_add_ps(dot_b[0], dot_b[1]));
+  squares[0] = _mm512_reduce_add_ps(_mm512_add_ps(square_a[0], square_a[1]));
+  squares[1] = _mm512_reduce_add_ps(_mm512_add_ps(square_b[0], square_b[1]));
+}
+
+/// The last of an odd number of rows stands in for its neighbour that is not there.
 THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
                                 const float* ahead, float* dots, float* squares) {
+  size_t i = 0;
+  for (; i + 2 <= count; i += 2) {
+    const float* const ahead_a = ahead + i * stride;
+    DotPair(query, rows + i * stride, rows + (i + 1) * stride, ahead_a, ahead_a + stride, dimensions, dots + i,
+            squares + i);
+  }
+  if (i == count) return;
+  float pair_dots[2];
+  float pair_squares[2];
+  const float* const row = rows + i * stride;
+  DotPair(query, row, row, ahead + i * stride, ahead + i * stride, dimensions, pair_dots, pair_squares);
+  dots[i] = pair_dots[0];
+  squares[i] = pair_squares[0];
+}
+
+THERMOCLINE_AVX512 void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions,
+                                     float* dots, float* squares) {
+  const auto row = [&](size_t i) { return rows[i < count ? i : count - 1]; };
   for (size_t i = 0; i < count; i += 2) {
-    const float* a = rows + i * stride;
-    const float* b = i + 1 < count ? a + stride : a;
-    const float* ahead_a = ahead + i * stride;
-    const float* ahead_b = i + 1 < count ? ahead_a + stride : ahead_a;
-    __m512 dot_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    __m512 dot_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    __m512 square_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    __m512 square_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    size_t d = 0;
-    for (; d + 32 <= dimensions; d += 32) {
-      for (size_t j = 0; j < 2; ++j) {
-        __builtin_prefetch(ahead_a + d + 16 * j);
-        __builtin_prefetch(ahead_b + d + 16 * j);
-        const __m512 q = _mm512_loadu_ps(query + d + 16 * j);
-        const __m512 va = _mm512_loadu_ps(a + d + 16 * j);
-        const __m512 vb = _mm512_loadu_ps(b + d + 16 * j);
-        dot_a[j] = _mm512_fmadd_ps(q, va, dot_a[j]);
-        dot_b[j] = _mm512_fmadd_ps(q, vb, dot_b[j]);
-        square_a[j] = _mm512_fmadd_ps(va, va, square_a[j]);
-        square_b[j] = _mm512_fmadd_ps(vb, vb, square_b[j]);
-      }
+    float pair_dots[2];
+    float pair_squares[2];
+    DotPair(query, row(i), row(i + 1), row(i + 2), row(i + 3), dimensions, pair_dots, pair_squares);
+    for (size_t j = 0; j < 2 && i + j < count; ++j) {
+      dots[i + j] = pair_dots[j];
+      squares[i + j] = pair_squares[j];
     }
-    for (; d < dimensions; d += 16) {
-      const __mmask16 mask = TailMask(dimensions - d);
-      const __m512 q = _mm512_maskz_loadu_ps(mask, query + d);
-      const __m512 va = _mm512_maskz_loadu_ps(mask, a + d);
-      const __m512 vb = _mm512_maskz_loadu_ps(mask, b + d);
-      dot_a[0] = _mm512_fmadd_ps(q, va, dot_a[0]);
-      dot_b[0] = _mm512_fmadd_ps(q, vb, dot_b[0]);
-      square_a[0] = _mm512_fmadd_ps(va, va, square_a[0]);
-      square_b[0] = _mm512_fmadd_ps(vb, vb, square_b[0]);
-    }
-    dots[i] = _mm512_reduce_add_ps(_mm512_add_ps(dot_a[0], dot_a[1]));
-    squares[i] = _mm512_reduce_add_ps(_mm512_add_ps(square_a[0], square_a[1]));
-    if (i + 1 == count) return;
-    dots[i + 1] = _mm512_reduce_add_ps(_mm512_add_ps(dot_b[0], dot_b[1]));
-    squares[i + 1] = _mm512_reduce_add_ps(_mm512_add_ps(square_b[0], square_b[1]));
   }
 }
 
@@ -289,12 +314,24 @@ THERMOCLINE_AVX512 size_t SelectAtLeast(const float* values, size_t count, float
   return selected;
 }
 
+THERMOCLINE_AVX512 THERMOCLINE_RACY_READS uint64_t KeysWithin(const uint64_t* keys, uint64_t first, uint64_t width) {
+  const __m512i begin = _mm512_set1_epi64(static_cast<int64_t>(first));
+  const __m512i limit = _mm512_set1_epi64(static_cast<int64_t>(width));
+  uint64_t bits = 0;
+  for (size_t i = 0; i < 64; i += 8) {
+    const __m512i eight = _mm512_loadu_si512(keys + i);
+    bits |= static_cast<uint64_t>(_mm512_cmple_epu64_mask(_mm512_sub_epi64(eight, begin), limit)) << i;
+  }
+  return bits;
+}
+
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", DotRows,     DistanceRows, SumSquares, Scale,
-                                Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
-const Kernels kAvx512VbmiKernels = {"avx512vbmi", DotRows,     DistanceRows,     SumSquares, Scale,
-                                    Hadamard,     EncodeSigns, ScanPrefixesVbmi, SumSigns,   SelectAtLeast};
+const Kernels kAvx512Kernels = {"avx512", DotRows,     DotScattered, DistanceRows, SumSquares,    Scale,
+                                Hadamard, EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast, KeysWithin};
+const Kernels kAvx512VbmiKernels = {"avx512vbmi",     DotRows,  DotScattered,  DistanceRows,
+                                    SumSquares,       Scale,    Hadamard,      EncodeSigns,
+                                    ScanPrefixesVbmi, SumSigns, SelectAtLeast, KeysWithin};
 
 }  // namespace thermocline::kernels
 

@@ -190,10 +190,24 @@ size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* p
   return selected;
 }
 
+void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions, float* dots,
+                  float* squares) {
+  for (size_t i = 0; i < count; ++i) {
+    DotRows(query, rows[i], 0, 1, dimensions, rows[i + 1 < count ? i + 1 : i], dots + i, squares + i);
+  }
+}
+
+// Keys that nobody may use yet are stored meanwhile, 8 bytes at once.
+THERMOCLINE_RACY_READS uint64_t KeysWithin(const uint64_t* keys, uint64_t first, uint64_t width) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < 64; ++i) bits |= uint64_t{keys[i] - first <= width} << i;
+  return bits;
+}
+
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",   DotRows,     DistanceRows, SumSquares, Scale,
-                              Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
+const Kernels kNeonKernels = {"neon",   DotRows,     DotScattered, DistanceRows, SumSquares,    Scale,
+                              Hadamard, EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast, KeysWithin};
 
 }  // namespace thermocline::kernels
 

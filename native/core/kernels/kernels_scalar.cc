@@ -2,6 +2,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/base/atomic.h"
 #include "core/kernels/kernels.h"
 
 namespace thermocline::kernels {
@@ -127,9 +128,23 @@ size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* p
   return selected;
 }
 
+void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions, float* dots,
+                  float* squares) {
+  for (size_t i = 0; i < count; ++i) {
+    DotRows(query, rows[i], 0, 1, dimensions, rows[i + 1 < count ? i + 1 : i], dots + i, squares + i);
+  }
+}
+
+/// Keys that nobody may use yet are stored meanwhile: each is read at once, and its bit thrown away by whoever asks.
+uint64_t KeysWithin(const uint64_t* keys, uint64_t first, uint64_t width) {
+  uint64_t bits = 0;
+  for (size_t i = 0; i < 64; ++i) bits |= uint64_t{LoadRelaxed(keys[i]) - first <= width} << i;
+  return bits;
+}
+
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", DotRows,     DistanceRows, SumSquares, Scale,
-                                Hadamard, EncodeSigns, ScanPrefixes, SumSigns,   SelectAtLeast};
+const Kernels kScalarKernels = {"scalar", DotRows,     DotScattered, DistanceRows, SumSquares,    Scale,
+                                Hadamard, EncodeSigns, ScanPrefixes, SumSigns,     SelectAtLeast, KeysWithin};
 
 }  // namespace thermocline::kernels

@@ -183,6 +183,47 @@ TEST(Kernels, CodesAndSumsOfResidualsAgreeForEveryLength) {
   });
 }
 
+TEST(Kernels, ScatteredRowsAreScoredAsConsecutiveOnes) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (const size_t dimensions : {1u, 15u, 16u, 31u, 33u, 64u, 100u, 384u}) {
+      for (size_t count = 0; count <= 7; ++count) {
+        const std::vector<float> query = RandomFloats(random, dimensions);
+        const std::vector<float> all = RandomFloats(random, dimensions * 9 + 1);
+        std::vector<const float*> rows;
+        for (size_t i = 0; i < count; ++i) rows.push_back(all.data() + 1 + random.Below(9) * dimensions);
+        std::vector<float> dots(count + 1, 7.0f);
+        std::vector<float> squares(count + 1, 7.0f);
+        kernels.dot_scattered(query.data(), rows.data(), count, dimensions, dots.data(), squares.data());
+        for (size_t i = 0; i < count; ++i) {
+          float dot = 0;
+          float square = 0;
+          kernels.dot_rows(query.data(), rows[i], 0, 1, dimensions, rows[i], &dot, &square);
+          EXPECT_EQ(dots[i], dot);
+          EXPECT_EQ(squares[i], square);
+        }
+        EXPECT_EQ(dots[count], 7.0f);
+        EXPECT_EQ(squares[count], 7.0f);
+      }
+    }
+  });
+}
+
+TEST(Kernels, KeysWithinBoundsAgree) {
+  Random random(TestSeed());
+  ForEachSet([&](const Kernels& kernels) {
+    for (int round = 0; round < 300; ++round) {
+      std::vector<uint64_t> keys(65);
+      for (uint64_t& key : keys) key = random.Below(2) == 0 ? random.Below(8) - 4 : random.Next();
+      const uint64_t first = random.Below(3) == 0 ? keys[random.Below(64)] : random.Below(6) - 3;
+      const uint64_t width = random.Below(3) == 0 ? random.Next() : random.Below(4);
+      const uint64_t bits = kernels.keys_within(keys.data() + 1, first, width);
+      EXPECT_EQ(bits, kScalarKernels.keys_within(keys.data() + 1, first, width));
+      for (size_t i = 0; i < 64; ++i) EXPECT_EQ((bits >> i & 1) != 0, keys[i + 1] - first <= width);
+    }
+  });
+}
+
 TEST(Kernels, SelectionsAgree) {
   Random random(TestSeed());
   ForEachSet([&](const Kernels& kernels) {

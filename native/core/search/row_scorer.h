@@ -27,6 +27,8 @@ class RowScorer {
   }
   /// Of `count` consecutive embeddings; those at `ahead` are read next.
   void Score(const float* rows, size_t count, const float* ahead, ScannedScore* scores) const;
+  /// Of `count` embeddings that lie anywhere.
+  void ScoreScattered(const float* const* rows, size_t count, ScannedScore* scores) const;
 
  private:
   // The hardware's own prefetcher stops at each page's end; two pages ahead even the page's address is known in time.
@@ -34,14 +36,17 @@ class RowScorer {
   static constexpr size_t kFloatsAhead = 2048;
 
   ScannedScore Exactly(const float* row) const;
+  ScannedScore FromDistance(const float* row, float square) const;
+  ScannedScore FromDot(const float* row, float dot, float square) const;
 
   const kernels::Kernels& kernels_;
   format::Metric metric_;
   std::span<const float> query_;
-  std::vector<float> unit_;  // cosine: the query at length 1
-  double length_;            // of the query
-  bool representable_;       // its squares are, in single precision
-  double error_;             // of a sum of products, in relation to the sum of their sizes
+  std::vector<float> unit_;          // cosine: the query at length 1
+  std::span<const float> compared_;  // the query at length 1, or as it is
+  double length_;                    // of the query
+  bool representable_;               // its squares are, in single precision
+  double error_;                     // of a sum of products, in relation to the sum of their sizes
 };
 
 }  // namespace thermocline::search

@@ -109,9 +109,10 @@ void SearchJob::MakePieces() {
                             options_.limit < slots / kSketchSlotsPerHitMin;
   if (use_sketches) confidence_ = kernels::ConfidenceOf(options_.recall);
   const uint64_t row_bytes = uint64_t{store_.dimensions()} * sizeof(float);
-  // The newest segments first: they are the largest, so a good cut is found early.
-  for (size_t i = snapshot_.parts.size(); i-- > 0;) {
-    const store::Snapshot::Part& part = snapshot_.parts[i];
+  // The largest first, so that a good cut is found early; of equal ones the newest.
+  std::vector<store::Snapshot::Part> parts(snapshot_.parts.rbegin(), snapshot_.parts.rend());
+  std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.slots > b.slots; });
+  for (const store::Snapshot::Part& part : parts) {
     const bool by_sketches = use_sketches && part.segment->has_sketches();
     const uint32_t step =
         by_sketches ? kSketchChunkSlots

@@ -19,6 +19,12 @@ constexpr size_t kRowsAhead = 12;
 // Survivors that are taken from the heap at once, so that each embedding is asked for while others are scored.
 constexpr size_t kOffersAtOnce = 16;
 
+/// All of it: what a thread can ask for at once is more than one embedding.
+void PrefetchRow(const float* row, size_t dimensions) {
+  constexpr size_t kFloatsPerLine = 16;
+  for (size_t d = 0; d < dimensions; d += kFloatsPerLine) __builtin_prefetch(row + d);
+}
+
 constexpr float kNoCut = -std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 
@@ -122,15 +128,22 @@ Status SketchScanner::OfferSurvivors(const store::Snapshot& snapshot, const Chun
       heap.pop_back();
       __builtin_prefetch(&segment.born(slot));
       __builtin_prefetch(&segment.died(slot));
+      if (count < 2) PrefetchRow(segment.embedding(slot), request_.query.size());
       slots[count++] = slot;
     }
     if (count == 0) return Status::Ok();
+    const float* rows[kOffersAtOnce];
+    ScannedScore scores[kOffersAtOnce];
+    size_t held = 0;
     for (size_t i = 0; i < count; ++i) {
       if (!snapshot.Holds(segment, slots[i]) || !segment.Covers(slots[i])) continue;
-      ScannedScore score;
-      scorer_.Score(segment.embedding(slots[i]), 1, segment.embedding(slots[i + 1 < count ? i + 1 : i]), &score);
-      if (!top.Wants(score)) continue;
-      THERMOCLINE_RETURN_IF_ERROR(Offer(snapshot, filter_, {score, &segment, slots[i]}, top));
+      rows[held] = segment.embedding(slots[i]);
+      slots[held++] = slots[i];
+    }
+    scorer_.ScoreScattered(rows, held, scores);
+    for (size_t i = 0; i < held; ++i) {
+      if (!top.Wants(scores[i])) continue;
+      THERMOCLINE_RETURN_IF_ERROR(Offer(snapshot, filter_, {scores[i], &segment, slots[i]}, top));
     }
   }
 }
