@@ -216,8 +216,28 @@ export function readContract(makeStore: StoreMaker): void {
     expect(first).toEqual({ ok: true, memories: 299, problems: [] })
   })
 
-  test('compact rejects as not supported', async () => {
+  test('compact gives the space of deleted memories back and changes nothing that can be read', async () => {
     const { store } = temporaryStore(makeStore)
-    await expect(store.compact()).rejects.toMatchObject({ code: 'THERMOCLINE_NOT_SUPPORTED' })
+    for (let index = 0; index < 500; index++) store.put({ id: `m${index}`, embedding: [1, 2, index], content: 'x' })
+    for (let index = 0; index < 500; index++) if (index % 5 > 0) store.delete(`m${index}`)
+    const before = [...store.entries()]
+    expect(store.stats().bytes.dead).toBeGreaterThan(0)
+    const { bytesBefore, bytesAfter, moved } = await store.compact()
+    expect([bytesAfter < bytesBefore, moved]).toEqual([true, 100])
+    expect([...store.entries()]).toEqual(before)
+    expect(store.stats().bytes.dead).toBe(0)
+    expect(await store.verify()).toEqual({ ok: true, memories: 100, problems: [] })
+  })
+
+  test('compact takes a signal; one that is aborted rejects with its AbortError', async () => {
+    const { store } = temporaryStore(makeStore)
+    await expect(store.compact({ signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' })
+    const controller = new AbortController()
+    for (let index = 0; index < 500; index++) store.put({ id: `m${index % 7}`, embedding: [1, 2, index] })
+    const running = store.compact({ signal: controller.signal })
+    controller.abort()
+    await expect(running).rejects.toMatchObject({ name: 'AbortError', code: 'THERMOCLINE_ABORTED' })
+    expect((await store.verify()).ok).toBe(true)
+    await expect(store.compact({ signal: 1 } as never)).rejects.toBeInstanceOf(TypeError)
   })
 }

@@ -124,16 +124,12 @@ test('READ_ONLY: every write throws it, reading goes on', async () => {
       expect([write.toString(), shortCode(failureOf(write))]).toEqual([write.toString(), 'READ_ONLY'])
   })
   expect(store.searchSync([1, 2, 3])[0]?.memory.id).toBe('a')
+  expect(shortCode(await rejectionOf(store.compact()))).toBe('READ_ONLY')
   expect(await store.verify()).toMatchObject({ ok: true, memories: 1 })
   const writer = open(directory)
   writer.put({ id: 'b' })
   expect(store.has('b')).toBe(true)
   writer.close()
-})
-
-test('NOT_SUPPORTED: what is to come is refused, never ignored', async () => {
-  const { store } = temporaryStore(open)
-  expect(shortCode(await rejectionOf(store.compact()))).toBe('NOT_SUPPORTED')
 })
 
 test('BUSY: another process holds the gate; opening gives up after lockTimeout and works once it is free', async () => {

@@ -2,14 +2,17 @@
 
 namespace thermocline::store {
 
-format::IndexCell* IndexTable::FindCell(uint64_t hash, std::string_view id, const IdMatcher& matcher) const {
+format::IndexCell* IndexTable::FindCell(uint64_t hash, std::string_view id, const IdMatcher& matcher,
+                                        Position* found) const {
   // Bounded by the table: a file whose cells are all full must not hang its reader.
   for (uint64_t probe = 0; probe <= mask_; ++probe) {
     format::IndexCell& cell = cells_[(hash + probe) & mask_];
     const uint64_t position = LoadAcquire(cell.position);  // pairs with the release in Fill
     if (position == 0) return nullptr;
     if (position == format::kTombstone || LoadRelaxed(cell.hash) != hash) continue;
-    if (matcher.Matches(Position(position), id)) return &cell;
+    if (!matcher.Matches(Position(position), id)) continue;
+    *found = Position(position);
+    return &cell;
   }
   return nullptr;
 }

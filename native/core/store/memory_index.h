@@ -50,10 +50,18 @@ class IndexTable {
 
   /// Position of the id's newest record, or none.
   Position Find(uint64_t hash, std::string_view id, const IdMatcher& matcher) const {
-    const format::IndexCell* cell = FindCell(hash, id, matcher);
-    return cell == nullptr ? Position() : Position(LoadAcquire(cell->position));
+    Position position;
+    FindCell(hash, id, matcher, &position);
+    return position;
   }
-  format::IndexCell* FindCell(uint64_t hash, std::string_view id, const IdMatcher& matcher) const;
+  /// `position`: what was in the cell when it was found to be the id's. The cell of an old generation may since be one
+  /// of a new generation, and another id's.
+  format::IndexCell* FindCell(uint64_t hash, std::string_view id, const IdMatcher& matcher, Position* position) const;
+  /// Write lock held, or table unpublished.
+  format::IndexCell* FindCell(uint64_t hash, std::string_view id, const IdMatcher& matcher) const {
+    Position position;
+    return FindCell(hash, id, matcher, &position);
+  }
   /// The cell that names this very position, or nullptr. Reads no records.
   format::IndexCell* CellOf(uint64_t hash, Position position) const;
   /// First empty cell of the hash's probe. Write lock held; there is room.
