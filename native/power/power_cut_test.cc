@@ -64,6 +64,30 @@ class PowerCuts {
 
   /// Number of problems found.
   uint64_t Run(Tally* tally) {
+    return Record(tally, [this](Workload& workload, Recorder& recorder, uint32_t dimensions) {
+      const Moment end = Stop(workload, recorder);
+      for (uint64_t i = 0; i < kImagesPerHistory; ++i) {
+        const Moment cut = 1 + random_.Below(end);
+        Open(recorder, cut, workload.timeline, workload.timeline.RangeAt(cut), dimensions, 1);
+      }
+    });
+  }
+
+  /// The same, with a compaction at the end and a cut at each of its moments.
+  uint64_t RunCompaction(Tally* tally) {
+    return Record(tally, [this](Workload& workload, Recorder& recorder, uint32_t dimensions) {
+      const Moment begin = recorder.Look();
+      workload.Compact();
+      const Moment end = Stop(workload, recorder);
+      for (Moment cut = begin; cut <= end && problems_ == 0; ++cut) {
+        Open(recorder, cut, workload.timeline, workload.timeline.RangeAt(cut), dimensions, 1);
+      }
+    });
+  }
+
+ private:
+  template <typename Cuts>
+  uint64_t Record(Tally* tally, const Cuts& cuts) {
     tally_ = tally;
     SeedRandomBytes(seed_);
     const std::string directory = root_.Join("store");
@@ -77,17 +101,17 @@ class PowerCuts {
     EXPECT_OK(opened);
     if (!opened.ok()) return 1;
     for (uint64_t steps = random_.Below(kStepsMax); steps > 0; --steps) workload.Step(recorder);
-    const Moment end = recorder.Look();
-    recorder.Stop();
-    workload.Kill();
-    for (uint64_t i = 0; i < kImagesPerHistory; ++i) {
-      const Moment cut = 1 + random_.Below(end);
-      Open(recorder, cut, workload.timeline, workload.timeline.RangeAt(cut), dimensions, 1);
-    }
+    cuts(workload, recorder, dimensions);
     return problems_;
   }
 
- private:
+  static Moment Stop(Workload& workload, Recorder& recorder) {
+    const Moment end = recorder.Look();
+    recorder.Stop();
+    workload.Kill();
+    return end;
+  }
+
   void Report(const std::string& what) {
     ++problems_;
     if (quiet) return;
@@ -183,6 +207,23 @@ TEST(PowerCut, LeavesAPrefixThatHoldsEverythingAReturnedFlushCovered) {
   EXPECT_GT(tally.lost_frames, rounds);
   EXPECT_GT(tally.recovered, rounds);
   EXPECT_GT(tally.clean, 0u);
+}
+
+// Goal: wherever the power goes in a compaction, also where its list is renamed and not synced, and while the old files
+// are unlinked, the store is a prefix with everything that was flushed. Method: histories that end with a compaction;
+// a disk for every moment of it.
+TEST(PowerCut, InACompactionLeavesAPrefixToo) {
+  const uint64_t rounds = TestRounds(4, 300);
+  Tally tally;
+  for (uint64_t round = 0; round < rounds; ++round) {
+    PowerCuts cuts(TestSeed() + 1000000 + round, {});
+    if (cuts.RunCompaction(&tally) > 0) break;
+  }
+  std::printf("%llu disks at each moment of %llu compactions, %llu recovered, %llu clean, seeds from %llu\n",
+              static_cast<unsigned long long>(tally.images), static_cast<unsigned long long>(rounds),
+              static_cast<unsigned long long>(tally.recovered), static_cast<unsigned long long>(tally.clean),
+              static_cast<unsigned long long>(TestSeed() + 1000000));
+  EXPECT_GT(tally.images, 20 * rounds);
 }
 
 // Goal: the harness sees what it is for. Method: the same on a disk that does not keep what was synced.

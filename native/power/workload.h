@@ -29,6 +29,7 @@ class Workload {
   Status Open();
   /// One random operation. `recorder` says when.
   void Step(Recorder& recorder);
+  void Compact();
   /// Leaves as a killed process does.
   void Kill() { store_.reset(); }
   Status Close();
@@ -43,7 +44,6 @@ class Workload {
   void Commit(Recorder& recorder, store::Batch& batch, TimelineFrame frame);
   void AddOperation(store::Batch& batch, TimelineFrame* frame, State* state);
   void Flush(Recorder& recorder, store::FlushScope scope);
-  void Compact();
   void Touch();
   void Doubt(Recorder& recorder);
   void Reopen(Recorder& recorder);

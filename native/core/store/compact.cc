@@ -27,6 +27,8 @@ constexpr uint64_t kCopyLogBytesMax = uint64_t{kSegmentSlotsMax} * kLogBytesPerS
 constexpr double kSmall = 0.5;
 // How long a wait for another compaction goes without a look at `cancel`.
 constexpr uint64_t kWaitSliceMicroseconds = 20000;
+// How long the helper waits for a lock.
+constexpr uint64_t kHelperMicroseconds = 1000000;
 
 /// What a segment holds.
 struct Usage {
@@ -88,9 +90,10 @@ Result<Sequence> Store::ChangesFloor() {
 /// publication is finished by whoever takes its other locks.
 Status Store::Compaction::Wait() const {
   const uint64_t begin = io::NowMonotonicMicroseconds();
+  const uint64_t timeout_us = policy_.seals_open_segment ? timeout_us_ : 0;  // the helper has other work
   for (;;) {
     const uint64_t waited = io::NowMonotonicMicroseconds() - begin;
-    const uint64_t slice = waited >= timeout_us_ ? 0 : std::min(kWaitSliceMicroseconds, timeout_us_ - waited);
+    const uint64_t slice = waited >= timeout_us ? 0 : std::min(kWaitSliceMicroseconds, timeout_us - waited);
     if (store_.compact_lock_->Acquire(slice) != SharedLock::Outcome::kBusy) return Status::Ok();
     if (cancel_.load(std::memory_order_relaxed)) return Status::Error(ErrorCode::kAborted);
     if (slice == 0) return Status::Error(ErrorCode::kBusy);
@@ -264,7 +267,7 @@ bool Store::CompactWhenDue() {
     if (helper_pending_.exchange(false, std::memory_order_acq_rel)) MakeSpaceAhead();
     FollowList();
   };
-  const Result<CompactResult> result = Compact(0, helper_leaves_, compact);
+  const Result<CompactResult> result = Compact(kHelperMicroseconds, helper_leaves_, compact);
   dead_bytes_tried_ = LoadRelaxed(boot_->dead_bytes);
   return result.ok();
 }
@@ -281,7 +284,9 @@ Status Store::Compaction::DropTombstones() {
   const uint64_t used = LoadRelaxed(store_.boot_->index_used);
   const bool many_tombstones = used > live && used - live > table.cells() / 8;
   if (!many_tombstones && word.cells_log2() <= CellsLog2For(live) + 1) return Status::Ok();
-  return store_.GrowIndex(used);
+  THERMOCLINE_RETURN_IF_ERROR(store_.LockGrowth(timeout_us_));
+  const LockGuard guard(*store_.growth_lock_);
+  return store_.GrowIndexLocked(used, timeout_us_);
 }
 
 /// Makes the open segment a sealed one: the next one is opened, and a frame in it moves the tail there. Segments made
