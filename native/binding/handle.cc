@@ -246,6 +246,21 @@ Status Handle::CommitBatch(store::Batch& batch, Sequence* last) {
   return Status::Ok();
 }
 
+napi_value AnswerUnlessLost(napi_env env, napi_callback_info info, Handle* (*handle_of)(void*), napi_value answer) {
+  void* data = nullptr;
+  size_t count = 0;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  const Handle* handle = handle_of(data);
+  if (handle->closed()) return answer;
+  const Status files = handle->store().CheckFiles();
+  if (files.ok()) return answer;
+  // Whatever else was thrown came of bytes that nobody wrote.
+  bool pending = false;
+  napi_value thrown = nullptr;
+  if (napi_is_exception_pending(env, &pending) == napi_ok && pending) napi_get_and_clear_last_exception(env, &thrown);
+  return Throw(env, files);
+}
+
 Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size_t count) {
   void* data = nullptr;
   napi_get_cb_info(env, info, &count, arguments, nullptr, &data);

@@ -19,6 +19,7 @@
 #include "binding/metadata_shapes.h"
 #include "binding/node.h"
 #include "core/filter/filter.h"
+#include "core/io/file_loss.h"
 #include "core/store/registry.h"
 #include "core/store/store.h"
 
@@ -185,11 +186,26 @@ class Handle {
 /// The handle of a method call, arguments read; throws _CLOSED and returns nullptr on a closed one.
 Handle* Enter(napi_env env, napi_callback_info info, napi_value* arguments, size_t count);
 
+/// The handle that a function's data pointer is.
+inline Handle* HandleOfData(void* data) { return static_cast<Handle*>(data); }
+/// What a method answers after a page of some mapped file was lost: `answer`, unless it was one of this handle's store.
+napi_value AnswerUnlessLost(napi_env env, napi_callback_info info, Handle* (*handle_of)(void*), napi_value answer);
+
 /// A method of the handle's object. Every one is pinned: what a call found mapped stays so until it returns.
 class Method {
  public:
-  template <napi_callback Call>
+  /// What is read of lost pages is not handed out.
+  template <napi_callback Call, Handle* (*HandleOf)(void*) = HandleOfData>
   static Method Of(const char* method_name) {
+    return Method(method_name, [](napi_env env, napi_callback_info info) {
+      const store::Pin pin;
+      const napi_value answer = Call(env, info);
+      return io::AnyPageLost() ? AnswerUnlessLost(env, info, HandleOf, answer) : answer;
+    });
+  }
+  /// Reads nothing of the store, or answers by a promise, whose job looks itself.
+  template <napi_callback Call>
+  static Method Unwatched(const char* method_name) {
     return Method(method_name, [](napi_env env, napi_callback_info info) {
       const store::Pin pin;
       return Call(env, info);

@@ -1,5 +1,5 @@
-// Search, flush, verify, compact, backup and salvage on the thread pool, and waits for commits; in one file, because all are
-// jobs of the one kind that stands at the top.
+// Search, flush, verify, compact, backup and salvage on the thread pool, and waits for commits; in one file, because
+// all are jobs of the one kind that stands at the top.
 //
 // A job holds a use of the store, so the store stays open until it ends, and a shared flag that close sets. It touches
 // nothing of the handle's JavaScript side. When the environment goes down while a job runs, its completion may not
@@ -64,6 +64,12 @@ class Job {
     napi_open_handle_scope(env, &scope);
     if (status == napi_cancelled) job->status_ = Status::Error(ErrorCode::kClosed);
     job->Done();
+    // What was found in files that are lost is not handed out, nor an error that came of it.
+    const bool closed = !job->status_.ok() && job->status_.code() == ErrorCode::kClosed;
+    if (io::AnyPageLost() && job->use_ != nullptr && !closed) {
+      const Status files = job->store().CheckFiles();
+      if (!files.ok()) job->status_ = files;
+    }
     if (job->status_.ok()) {
       napi_value result = job->Result(env);
       if (result != nullptr) napi_resolve_deferred(env, job->deferred_, result);
@@ -500,15 +506,15 @@ void EndWaits(Handle& handle) {
 const std::vector<Method>& AsyncMethods() {
   static const std::vector<Method> methods = {
       Method::Of<SearchSync>("searchSync"),
-      Method::Of<SearchMany>("searchMany"),
-      Method::Of<SearchCancel>("searchCancel"),
-      Method::Of<Flush>("flush"),
-      Method::Of<Verify>("verify"),
-      Method::Of<Compact>("compact"),
-      Method::Of<CompactCancel>("compactCancel"),
-      Method::Of<Backup>("backup"),
-      Method::Of<ChangesWait>("changesWait"),
-      Method::Of<ChangesCancel>("changesCancel"),
+      Method::Unwatched<SearchMany>("searchMany"),
+      Method::Unwatched<SearchCancel>("searchCancel"),
+      Method::Unwatched<Flush>("flush"),
+      Method::Unwatched<Verify>("verify"),
+      Method::Unwatched<Compact>("compact"),
+      Method::Unwatched<CompactCancel>("compactCancel"),
+      Method::Unwatched<Backup>("backup"),
+      Method::Unwatched<ChangesWait>("changesWait"),
+      Method::Unwatched<ChangesCancel>("changesCancel"),
   };
   return methods;
 }

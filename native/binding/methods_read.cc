@@ -292,6 +292,8 @@ void PrefetchNext(const store::MemoryRef& memory) {
   memory.segment->PrefetchBlock(static_cast<Slot>(Raw(memory.record.slot()) + 1), true);
 }
 
+Handle* HandleOfCursor(void* data) { return static_cast<EntriesCursor*>(data)->handle; }
+
 napi_value CursorNext(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value strings = nullptr;
@@ -347,7 +349,8 @@ napi_value Entries(napi_env env, napi_callback_info info) {
       },
       nullptr, nullptr);
   napi_create_reference(env, self, 1, &entries->owner);
-  for (const Method& method : {Method::Of<CursorNext>("next"), Method::Of<CursorClose>("close")}) {
+  for (const Method& method :
+       {Method::Of<CursorNext, HandleOfCursor>("next"), Method::Unwatched<CursorClose>("close")}) {
     napi_value function = nullptr;
     napi_create_function(env, method.name(), NAPI_AUTO_LENGTH, method.call(), entries, &function);
     napi_set_named_property(env, object, method.name(), function);

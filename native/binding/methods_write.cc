@@ -369,8 +369,8 @@ const std::vector<Method>& WriteMethods() {
       Method::Of<BatchCommit>("batchCommit"),
       Method::Of<BatchSubmit>("batchSubmit"),
       Method::Of<BatchWait>("batchWait"),
-      Method::Of<BatchReset>("batchReset"),
-      Method::Of<CloseHandle>("close"),
+      Method::Unwatched<BatchReset>("batchReset"),
+      Method::Unwatched<CloseHandle>("close"),
   };
   return methods;
 }

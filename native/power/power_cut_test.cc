@@ -10,13 +10,14 @@
 
 #include "core/base/crc32c.h"
 #include "core/io/file.h"
-#include "power/fast_directory.h"
 #include "power/recorder.h"
 #include "power/workload.h"
+#include "test/fast_directory.h"
 
 namespace thermocline::power {
 namespace {
 
+using test::FastDirectory;
 using test::TestRounds;
 
 constexpr uint64_t kStepsMax = 60;

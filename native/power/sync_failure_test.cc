@@ -6,14 +6,15 @@
 #include <chrono>
 #include <filesystem>
 
-#include "power/fast_directory.h"
 #include "power/faults.h"
 #include "power/recorder.h"
 #include "power/workload.h"
+#include "test/fast_directory.h"
 
 namespace thermocline::power {
 namespace {
 
+using test::FastDirectory;
 using test::Memory;
 
 constexpr uint32_t kDimensions = 16;

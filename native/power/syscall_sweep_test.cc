@@ -13,13 +13,14 @@
 #include <fstream>
 #include <functional>
 
-#include "power/fast_directory.h"
 #include "power/faults.h"
+#include "test/fast_directory.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::power {
 namespace {
 
+using test::FastDirectory;
 using test::Memory;
 
 constexpr uint32_t kDimensions = 16;

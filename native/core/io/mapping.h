@@ -1,13 +1,15 @@
 // Mapped ranges of files.
 //
 // A mapping may be longer than its file: what lies beyond becomes readable when the file grows, without remapping, so
-// pointers never move. Touching it earlier is SIGBUS: callers check against what is backed.
+// pointers never move. Callers check against what is backed before they touch it; when somebody cuts the file short in
+// between, the touch is survived and noted (file_loss.h).
 #pragma once
 
 #include <cstdint>
 
 #include "core/base/status.h"
 #include "core/io/file.h"
+#include "core/io/file_loss.h"
 
 namespace thermocline::io {
 
@@ -24,8 +26,8 @@ class Mapping {
   Mapping& operator=(Mapping&& other) noexcept;
   ~Mapping();
 
-  /// `offset` a multiple of the page size.
-  static Result<Mapping> Map(const File& file, uint64_t offset, uint64_t length, Kind kind);
+  /// `offset` a multiple of the page size. `watch`: who is told of lost pages; then `file` outlives the mapping.
+  static Result<Mapping> Map(const File& file, uint64_t offset, uint64_t length, Kind kind, FileWatch watch = {});
 
   char* data() const { return data_; }
   uint64_t length() const { return length_; }
@@ -40,6 +42,7 @@ class Mapping {
  private:
   char* data_ = nullptr;
   uint64_t length_ = 0;
+  GuardedRange* guard_ = nullptr;
 };
 
 }  // namespace thermocline::io

@@ -17,13 +17,16 @@ constexpr uint64_t kPage = 4096;  // madvise wants page starts; larger pages onl
 }  // namespace
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), length_(std::exchange(other.length_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      length_(std::exchange(other.length_, 0)),
+      guard_(std::exchange(other.guard_, nullptr)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   if (this != &other) {
     Unmap();
     data_ = std::exchange(other.data_, nullptr);
     length_ = std::exchange(other.length_, 0);
+    guard_ = std::exchange(other.guard_, nullptr);
   }
   return *this;
 }
@@ -31,12 +34,14 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
 Mapping::~Mapping() { Unmap(); }
 
 void Mapping::Unmap() {
+  if (guard_ != nullptr) UnguardRange(guard_);
+  guard_ = nullptr;
   if (data_ != nullptr) ::munmap(data_, length_);
   data_ = nullptr;
   length_ = 0;
 }
 
-Result<Mapping> Mapping::Map(const File& file, uint64_t offset, uint64_t length, Kind kind) {
+Result<Mapping> Mapping::Map(const File& file, uint64_t offset, uint64_t length, Kind kind, FileWatch watch) {
   const int protection = kind == Kind::kSharedReadOnly ? PROT_READ : PROT_READ | PROT_WRITE;
   const int flags = kind == Kind::kPrivate ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED | MAP_NORESERVE;
   void* data = ::mmap(nullptr, length, protection, flags, file.descriptor(), static_cast<off_t>(offset));
@@ -46,6 +51,8 @@ Result<Mapping> Mapping::Map(const File& file, uint64_t offset, uint64_t length,
   Mapping mapping;
   mapping.data_ = static_cast<char*>(data);
   mapping.length_ = length;
+  mapping.guard_ =
+      GuardRange(data, length, offset, file.descriptor(), file.role(), kind == Kind::kPrivate, std::move(watch));
   return mapping;
 }
 

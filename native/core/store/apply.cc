@@ -1,6 +1,7 @@
 // The second half of a commit: the frame is written, then applied; and the same from the bytes, for repair.
 //
-// Nothing here allocates, maps or fails once a commit has begun (R12). Write lock held throughout.
+// Nothing here allocates, maps or fails once a commit has begun (R12), but for a log that somebody cuts short
+// meanwhile: then the tail stays where it was. Write lock held throughout.
 
 #include <bit>
 #include <cstring>
@@ -28,14 +29,17 @@ format::FrameHeader Store::NextFrameHeader(format::FrameKind kind) const {
   return header;
 }
 
-/// The body is in its place: writes the header and moves the tail.
-void Store::CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header) {
+/// The body is in its place: writes the header and moves the tail. An error, and nothing is committed, when the file is
+/// not there any more.
+Status Store::CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header) {
   char* frame = segment.log_data() + offset;
   const Position position(segment.number(), offset);
   format::SealFrame(header, format::FrameSeed(salt_, position), frame + sizeof header);
   std::memcpy(frame, &header, sizeof header);
+  THERMOCLINE_RETURN_IF_ERROR(CheckFiles());
   // COMMIT. Pairs with the acquire of readers of `tail` and of whoever repairs.
   StoreRelease(boot_->tail, Position(segment.number(), offset + FrameBytes(header)).raw());
+  return Status::Ok();
 }
 
 /// Repeats a block at `out`; returns its bytes there.
@@ -56,7 +60,7 @@ uint64_t Store::WriteImage(const Segment& segment, Slot slot, bool has_embedding
 }
 
 // Steps 5 and 6.
-void Store::WriteFrame(Batch& batch, Plan& plan) {
+Status Store::WriteFrame(Batch& batch, Plan& plan) {
   char* at = plan.segment->log_data() + plan.offset + sizeof(format::FrameHeader);
   for (const Operation& operation : batch.operations()) {
     if (!operation.effective) continue;
@@ -86,7 +90,7 @@ void Store::WriteFrame(Batch& batch, Plan& plan) {
   header.record_count = plan.records;
   header.image_count = plan.images;
   header.memories_after = plan.memories;
-  CommitFrame(*plan.segment, plan.offset, header);
+  return CommitFrame(*plan.segment, plan.offset, header);
 }
 
 // Steps 7 and 8, from what the plan knows already. ApplyFrame does the same from the bytes.

@@ -85,7 +85,7 @@ struct Operation {
   PatchInput patch;  // kUpdate
   int64_t if_sequence = kAnySequence;
   bool is_check = false;  // kDelete: a condition alone, which writes nothing
-  int32_t earlier = -1;  // operation of the same id before this one in the batch, or -1
+  int32_t earlier = -1;   // operation of the same id before this one in the batch, or -1
 
   // Filled by the commit.
   Slot slot = Slot::kNone;

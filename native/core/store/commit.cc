@@ -51,11 +51,10 @@ Status Store::LockWrite(uint64_t timeout_us) {
     case SharedLock::Outcome::kAcquired:
       break;
   }
-  if (LoadRelaxed(boot_->poison) != 0) {
-    write_lock_->Release();
-    return Status::Error(ErrorCode::kPoisoned);
-  }
-  return Status::Ok();
+  // Also: a lock word on a page of this process's own keeps nobody out.
+  const Status writable = CheckPoison();
+  if (!writable.ok()) write_lock_->Release();
+  return writable;
 }
 
 /// Log bytes of a segment that are backed by the disk.
@@ -143,12 +142,13 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
           } else if (used + plan.inserts > UsableCells(Table().cells())) {
             index_cells = plan.inserts;
           } else {
-            WriteFrame(batch, plan);
+            THERMOCLINE_RETURN_IF_ERROR(WriteFrame(batch, plan));
             ApplyPlanned(batch, plan);
             batch.applied = plan.records;
             WakeFollowers();
             frame_bytes_.store(end - plan.offset, std::memory_order_relaxed);
             if (LogIsDue(*open, end) || used > GrowAtCells(Table().cells())) WakeHelper();
+            THERMOCLINE_RETURN_IF_ERROR(CheckFiles());  // whole, but nobody can say what of it will be found again
             return plan.first_sequence + plan.records - 1;
           }
         }

@@ -35,7 +35,9 @@ Status Store::Poison(const Status& cause) {
 }
 
 Status Store::CheckPoison() const {
-  return LoadAcquire(boot_->poison) == 0 ? Status::Ok() : Status::Error(ErrorCode::kPoisoned);
+  const bool poisoned = LoadAcquire(boot_->poison) != 0;
+  THERMOCLINE_RETURN_IF_ERROR(CheckFiles());  // after the look, whose page may be lost too
+  return poisoned ? Status::Error(ErrorCode::kPoisoned) : Status::Ok();
 }
 
 /// What one flush makes durable: all frames up to `to`.
@@ -98,7 +100,7 @@ Status Store::AppendImages(Segment& segment, const ImagePlan& images, uint64_t f
   format::FrameHeader header = NextFrameHeader(format::FrameKind::kImage);
   header.body_bytes = images.bytes;
   header.image_count = images.count;
-  CommitFrame(segment, offset, header);
+  THERMOCLINE_RETURN_IF_ERROR(CommitFrame(segment, offset, header));
   // As after any frame: a death from here on is repaired by storing these two.
   StoreRelaxed(boot_->last_frame_crc, uint64_t{header.header_crc});
   StoreRelease(boot_->last_frame, plan->to.raw());

@@ -21,7 +21,8 @@ inline uint32_t SegmentOfFileName(const std::string& name) {
 }
 
 inline bool IsStoreFileName(const std::string& name) {
-  return name == "meta" || name == "meta.new" || name == "meta.rewritten" || name == "lock" || name == "cache" || SegmentOfFileName(name) != 0;
+  return name == "meta" || name == "meta.new" || name == "meta.rewritten" || name == "lock" || name == "cache" ||
+         SegmentOfFileName(name) != 0;
 }
 
 /// Directory and name of what a path names; slashes at its end do not count.

@@ -59,6 +59,8 @@ Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
   // are empty.
   Result<uint64_t> size = cache_file_.Size();
   if (!size.ok()) return size.status();
+  // Cut short by somebody: made longer again, it would read as an index that holds nothing.
+  if (*size < old.offset() + old.bytes()) return Status::Corrupt(FileRole::kCache, 0, *size);
   const uint64_t end = fresh.offset() < old.offset() ? fresh.offset() + fresh.bytes() : *size;
   if (end > fresh.offset()) THERMOCLINE_RETURN_IF_ERROR(cache_file_.PunchHole(fresh.offset(), end - fresh.offset()));
   THERMOCLINE_RETURN_IF_ERROR(cache_file_.Allocate(fresh.offset(), fresh.bytes()));
@@ -86,7 +88,7 @@ Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
   // Bounded: the lock's owner may be a process that was stopped.
   THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
   const Result<size_t> last_stretch = CatchUpIndex(to, &caught_up, &used);
-  const Status done = last_stretch.ok() ? Status::Ok() : last_stretch.status();
+  const Status done = last_stretch.ok() ? CheckFiles() : last_stretch.status();
   if (done.ok()) {
     StoreRelaxed(boot_->index_used, used);
     StoreRelease(boot_->index, fresh.raw);  // pairs with the acquire in Table

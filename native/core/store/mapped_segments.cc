@@ -60,7 +60,7 @@ Result<Segment*> Store::MapSegmentListed(SegmentNumber number, const format::Met
     leaving_.erase(leaving);
     unlisted_are_mapped_ = true;
   } else {
-    Result<std::shared_ptr<Segment>> mapped = Segment::Map(directory_, store_id_, entry, dimensions_);
+    Result<std::shared_ptr<Segment>> mapped = Segment::Map(directory_, store_id_, entry, dimensions_, loss_);
     if (!mapped.ok()) return mapped.status();
     segment = std::move(*mapped);
     unlisted_are_mapped_ = unlisted_are_mapped_ || index < 0;

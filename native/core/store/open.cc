@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 
 #include "core/base/crc32c.h"
@@ -68,45 +69,64 @@ class Gate {
 }  // namespace
 
 Result<std::shared_ptr<Store>> Store::Open(const std::string& path, const OpenOptions& options) {
-  const uint64_t begin = io::NowMonotonicMicroseconds();
   std::shared_ptr<Store> store(new Store());
-  store->durability_ = options.durability;
-  store->expected_records_ = options.expected_records;
-  store->auto_compact_ = options.read_only ? std::nullopt : options.auto_compact;
-  THERMOCLINE_RETURN_IF_ERROR(store->OpenDirectory(path, options));
+  const Status opened = store->OpenAt(path, options);
+  // Files that are cut short meanwhile explain whatever else was found.
+  THERMOCLINE_RETURN_IF_ERROR(store->CheckFiles());
+  if (!opened.ok()) return opened;
+  return store;
+}
 
-  Gate gate(store->lock_file_);
+Status Store::OpenAt(const std::string& path, const OpenOptions& options) {
+  const uint64_t begin = io::NowMonotonicMicroseconds();
+  durability_ = options.durability;
+  expected_records_ = options.expected_records;
+  auto_compact_ = options.read_only ? std::nullopt : options.auto_compact;
+  THERMOCLINE_RETURN_IF_ERROR(OpenDirectory(path, options));
+
+  Gate gate(lock_file_);
   THERMOCLINE_RETURN_IF_ERROR(gate.Take(options.lock_timeout_us));
   // Somebody else may have created the store while this one waited for the gate.
   bool created = false;
-  if (!io::Exists(store->directory_, "meta")) {
-    THERMOCLINE_RETURN_IF_ERROR(store->CreateStore(options));
+  if (!io::Exists(directory_, "meta")) {
+    THERMOCLINE_RETURN_IF_ERROR(CreateStore(options));
     created = true;
   }
-  Result<std::shared_ptr<const format::Meta>> meta = store->ReadMeta();
+  Result<std::shared_ptr<const format::Meta>> meta = ReadMeta();
   if (!meta.ok()) return meta.status();
   THERMOCLINE_RETURN_IF_ERROR(CheckAgainst(**meta, options));
-  store->list_ = *meta;
-  store->newest_listed_.store((*meta)->segments.back().number, std::memory_order_relaxed);
-  store->dimensions_ = (*meta)->dimensions;
-  store->metric_ = (*meta)->metric;
-  store->salt_ = (*meta)->salt;
-  store->store_id_ = (*meta)->store_id;
-  store->hash_key_ = {store->salt_.low, store->salt_.high};
-  store->sketch_coder_.emplace(store->dimensions_, store->metric_, store->salt_);
+  list_ = *meta;
+  newest_listed_.store((*meta)->segments.back().number, std::memory_order_relaxed);
+  dimensions_ = (*meta)->dimensions;
+  metric_ = (*meta)->metric;
+  salt_ = (*meta)->salt;
+  store_id_ = (*meta)->store_id;
+  hash_key_ = {salt_.low, salt_.high};
+  sketch_coder_.emplace(dimensions_, metric_, salt_);
 
   bool first_opener = false;
-  THERMOCLINE_RETURN_IF_ERROR(store->StartSession(&first_opener));
-  const Status cache = store->OpenCache(first_opener, created);
+  THERMOCLINE_RETURN_IF_ERROR(StartSession(&first_opener));
+  const Status cache = OpenCache(first_opener, created);
   if (!cache.ok()) {
-    LeaveSession(store->lock_file_, store->self_);
+    LeaveSession(lock_file_, self_);
     return cache;
   }
-  if (first_opener) store->RemoveUnlisted();
+  if (first_opener) RemoveUnlisted();
   // Also for who only reads: an idle process must let go of segments that others replaced.
-  if (options.with_helper) store->helper_ = std::thread([raw = store.get()] { raw->RunHelper(); });
-  store->open_ms_ = static_cast<double>(io::NowMonotonicMicroseconds() - begin) / 1000.0;
-  return store;
+  if (options.with_helper) helper_ = std::thread([this] { RunHelper(); });
+  open_ms_ = static_cast<double>(io::NowMonotonicMicroseconds() - begin) / 1000.0;
+  return Status::Ok();
+}
+
+Status Store::FilesAreLost() const {
+  const Status cause = loss_->is_cut() ? Status::Corrupt(loss_->role(), loss_->segment(), loss_->offset())
+                                       : Status::FromErrno(EIO, loss_->role());
+  // What others commit behind a hole in the log or the blocks would be lost with it. The lock file holds nothing that
+  // is kept, and who touches it next finds out by itself.
+  if (loss_->is_cut() && loss_->role() != FileRole::kLock && boot_ != nullptr) {
+    StoreRelease(boot_->poison, uint64_t{1});
+  }
+  return cause;
 }
 
 Status Store::CheckAgainst(const format::Meta& meta, const OpenOptions& options) {
@@ -208,7 +228,8 @@ Status Store::StartSession(bool* first_opener) {
   } else if (*size < format::kLockFileBytes) {
     return Status::Corrupt(FileRole::kLock, 0, *size);
   }
-  Result<io::Mapping> map = io::Mapping::Map(lock_file_, 0, format::kLockFileBytes, io::Mapping::Kind::kShared);
+  Result<io::Mapping> map =
+      io::Mapping::Map(lock_file_, 0, format::kLockFileBytes, io::Mapping::Kind::kShared, {loss_});
   if (!map.ok()) return map.status();
   lock_map_ = std::move(*map);
   session_ = reinterpret_cast<format::SessionWords*>(lock_map_.data());
@@ -291,11 +312,11 @@ Status Store::OpenCache(bool first_opener, bool created) {
 Status Store::MapCache() {
   if (cache_map_.mapped()) return Status::Ok();
   uint64_t reserve = kCacheReserveBytes;
-  Result<io::Mapping> map = io::Mapping::Map(cache_file_, 0, reserve, io::Mapping::Kind::kShared);
+  Result<io::Mapping> map = io::Mapping::Map(cache_file_, 0, reserve, io::Mapping::Kind::kShared, {loss_});
   // A process with limited address space gets an index of limited size (kTooLarge when it outgrows that).
   while (!map.ok() && reserve > kCacheReserveBytesMin) {
     reserve /= 4;
-    map = io::Mapping::Map(cache_file_, 0, reserve, io::Mapping::Kind::kShared);
+    map = io::Mapping::Map(cache_file_, 0, reserve, io::Mapping::Kind::kShared, {loss_});
   }
   if (!map.ok()) return map.status();
   cache_map_ = std::move(*map);
@@ -387,7 +408,8 @@ void Store::RemoveUnlisted() {
   std::erase_if(*names, [&](const std::string& name) {
     const uint32_t number = SegmentOfFileName(name);
     const bool is_unlisted = number != 0 && list->IndexOf(static_cast<SegmentNumber>(number)) < 0;
-    const bool is_unfinished = name == "meta.new" || name == "meta.rewritten" || (number != 0 && name.ends_with(".new"));
+    const bool is_unfinished =
+        name == "meta.new" || name == "meta.rewritten" || (number != 0 && name.ends_with(".new"));
     return !is_unlisted && !is_unfinished;
   });
   if (names->empty()) return;
@@ -418,7 +440,8 @@ Status Store::Close() {
     Result<bool> others =
         io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
     const bool last = others.ok() && !*others;
-    if (LoadAcquire(session_->marker_removed) != 0 && LoadRelaxed(boot_->poison) == 0) {
+    const bool writable = LoadRelaxed(boot_->poison) == 0 && CheckFiles().ok();
+    if (LoadAcquire(session_->marker_removed) != 0 && writable) {
       if (sync) status = Flush(kCloseGateMicroseconds, last ? FlushScope::kBlocks : FlushScope::kLog);
       if (last && status.ok()) status = CloseClean(sync);
     }

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "core/format/blocks.h"
 
@@ -80,10 +81,12 @@ Status Segment::CreateFiles(const io::File& directory, const format::StoreId& st
 }
 
 Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const format::StoreId& store_id,
-                                              const format::SegmentEntry& entry, uint32_t dimensions) {
+                                              const format::SegmentEntry& entry, uint32_t dimensions,
+                                              std::shared_ptr<io::FileLoss> loss) {
   auto segment = std::make_shared<Segment>();
   const auto number = static_cast<SegmentNumber>(entry.number);
   segment->number_ = number;
+  segment->watch_ = {std::move(loss), entry.number};
 
   Result<io::File> log =
       io::File::Open(directory, LogFileName(number).text, io::File::Mode::kReadWrite, FileRole::kLog);
@@ -114,11 +117,11 @@ Result<std::shared_ptr<Segment>> Segment::Map(const io::File& directory, const f
   segment->blocks_bytes_.store(*blocks_size, std::memory_order_relaxed);
 
   Result<io::Mapping> log_map =
-      io::Mapping::Map(segment->log_file_, 0, segment->log_capacity_, io::Mapping::Kind::kShared);
+      io::Mapping::Map(segment->log_file_, 0, segment->log_capacity_, io::Mapping::Kind::kShared, segment->watch_);
   if (!log_map.ok()) return log_map.status();
   segment->log_map_ = std::move(*log_map);
   Result<io::Mapping> blocks_map =
-      io::Mapping::Map(segment->blocks_file_, 0, layout->file_bytes, io::Mapping::Kind::kShared);
+      io::Mapping::Map(segment->blocks_file_, 0, layout->file_bytes, io::Mapping::Kind::kShared, segment->watch_);
   if (!blocks_map.ok()) return blocks_map.status();
   segment->blocks_map_ = std::move(*blocks_map);
   return segment;
@@ -169,12 +172,20 @@ Status Segment::CoverAllSlots() {
   return Status::Ok();
 }
 
+Status Segment::RefuseIfCut(const io::File& file, uint64_t bytes) const {
+  const Result<uint64_t> size = file.Size();
+  if (!size.ok()) return size.status();
+  return *size >= bytes ? Status::Ok() : Status::Corrupt(file.role(), Raw(number_), *size);
+}
+
 Status Segment::WriteEmbeddings(uint32_t first, uint32_t count, const float* rows) {
+  THERMOCLINE_RETURN_IF_ERROR(RefuseIfCut(blocks_file_, blocks_bytes_.load(std::memory_order_relaxed)));
   return blocks_file_.WriteAt(BlocksBytesFor(first),
                               {reinterpret_cast<const char*>(rows), layout_.embedding_stride * count});
 }
 
 Status Segment::BackSlots(uint32_t from, uint32_t to) {
+  THERMOCLINE_RETURN_IF_ERROR(RefuseIfCut(blocks_file_, blocks_bytes_.load(std::memory_order_relaxed)));
   THERMOCLINE_RETURN_IF_ERROR(CoverAllSlots());
   const uint64_t begin = BlocksBytesFor(from);
   const uint64_t length = BlocksBytesFor(to) - begin;
@@ -184,6 +195,7 @@ Status Segment::BackSlots(uint32_t from, uint32_t to) {
 }
 
 Status Segment::BackLog(uint64_t from, uint64_t to) {
+  THERMOCLINE_RETURN_IF_ERROR(RefuseIfCut(log_file_, from));
   THERMOCLINE_RETURN_IF_ERROR(log_file_.Allocate(from, to - from));
   log_map_.Populate(from, to - from);
   return Status::Ok();
@@ -197,7 +209,8 @@ void Segment::ClearRebuiltColumns() {
 const float* Segment::PrivateEmbeddings() {
   const std::lock_guard<std::mutex> guard(private_mutex_);
   if (!private_map_.mapped()) {
-    Result<io::Mapping> map = io::Mapping::Map(blocks_file_, 0, layout_.file_bytes, io::Mapping::Kind::kPrivate);
+    Result<io::Mapping> map =
+        io::Mapping::Map(blocks_file_, 0, layout_.file_bytes, io::Mapping::Kind::kPrivate, watch_);
     if (!map.ok()) return nullptr;
     private_map_ = std::move(*map);
     private_embeddings_.store(private_map_.data() + layout_.embedding_offset, std::memory_order_relaxed);

@@ -34,9 +34,11 @@ class Segment : public std::enable_shared_from_this<Segment> {
   /// The layout of a segment whose files exist. kCorrupt when the header does not hold.
   static Result<format::BlocksHeader> ReadLayout(const io::File& blocks);
   /// Maps the files of an existing segment. Anything that is not as `entry` says is kCorrupt; an entry of which only
-  /// the number is known (0 slots) is completed from the files' headers. ENOENT when there are no such files.
+  /// the number is known (0 slots) is completed from the files' headers. ENOENT when there are no such files. `loss`
+  /// is told when the files are cut short later.
   static Result<std::shared_ptr<Segment>> Map(const io::File& directory, const format::StoreId& store_id,
-                                              const format::SegmentEntry& entry, uint32_t dimensions);
+                                              const format::SegmentEntry& entry, uint32_t dimensions,
+                                              std::shared_ptr<io::FileLoss> loss);
 
   SegmentNumber number() const { return number_; }
   uint32_t slots() const { return layout_.slots; }
@@ -120,6 +122,9 @@ class Segment : public std::enable_shared_from_this<Segment> {
   uint64_t BlocksBytesFor(uint32_t slots) const { return layout_.embedding_offset + layout_.embedding_stride * slots; }
 
  private:
+  /// kCorrupt when a file is shorter than it was: made longer again, it would read as zeros that nobody wrote.
+  Status RefuseIfCut(const io::File& file, uint64_t bytes) const;
+
   uint64_t& Word(uint64_t column, Slot slot) const {
     return reinterpret_cast<uint64_t*>(blocks_map_.data() + column)[Raw(slot)];
   }
@@ -133,6 +138,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
   io::Mapping blocks_map_;
   mutable std::atomic<uint64_t> log_bytes_{0};
   mutable std::atomic<uint64_t> blocks_bytes_{0};
+  io::FileWatch watch_;
   std::mutex private_mutex_;
   io::Mapping private_map_;
   std::atomic<const char*> private_embeddings_{nullptr};  // a hint

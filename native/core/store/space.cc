@@ -53,13 +53,20 @@ Status Store::LockGrowth(uint64_t timeout_us) {
   // From a dead owner: what it left is either published whole or not at all, except for files that no list names;
   // the next creation replaces those.
   if (growth_lock_->Acquire(timeout_us) == SharedLock::Outcome::kBusy) return Status::Error(ErrorCode::kBusy);
-  return Status::Ok();
+  return ReleaseIfLost(*growth_lock_);
 }
 
 Status Store::LockSpace(uint64_t timeout_us) {
   // From a dead owner: the words of what is backed are published last, so what it left is backed again.
   if (space_lock_->Acquire(timeout_us) == SharedLock::Outcome::kBusy) return Status::Error(ErrorCode::kBusy);
-  return Status::Ok();
+  return ReleaseIfLost(*space_lock_);
+}
+
+/// After a lock was taken: on a page of this process's own its word keeps nobody out.
+Status Store::ReleaseIfLost(SharedLock& lock) const {
+  const Status files = CheckFiles();
+  if (!files.ok()) lock.Release();
+  return files;
 }
 
 Result<Store::ClaimedSlots> Store::Claim(uint32_t count, uint64_t log_bytes_min, Filling filling, uint64_t timeout_us) {

@@ -131,7 +131,8 @@ struct IndexInfo {
 class Companion {
  public:
   virtual ~Companion() = default;
-  /// Work that nobody waits for: the helper calls it now and then, without a pin, and wants it back when `stop` is true.
+  /// Work that nobody waits for: the helper calls it now and then, without a pin, and wants it back when `stop` is
+  /// true.
   virtual void Tend(class Store& store, const std::atomic<bool>& stop) = 0;
 };
 
@@ -152,6 +153,11 @@ class Store final : private IdMatcher {
   Status CheckOpenOptions(const OpenOptions& options) const;
   /// A handle that asks for more durability than those before it.
   void RaiseDurability(Durability durability);
+
+  /// kCorrupt or kIo once a file of the store turned out to be cut short, or unreadable, under its mapping: what was
+  /// read of it is not what was written, and what is written to it reaches nobody. For good: only closing the store
+  /// and opening it again helps. Whoever hands out what it read asks this last. Cost: one load.
+  Status CheckFiles() const { return loss_->any() ? FilesAreLost() : Status::Ok(); }
 
   Result<io::FileIdentity> DirectoryIdentity() const { return directory_.Identity(); }
 
@@ -276,6 +282,8 @@ class Store final : private IdMatcher {
   uint64_t HashOf(std::string_view id) const { return SipHash13(hash_key_, id.data(), id.size()); }
 
   // open.cc
+  Status OpenAt(const std::string& path, const OpenOptions& options);
+  Status FilesAreLost() const;
   Status OpenDirectory(const std::string& path, const OpenOptions& options);
   Status CreateStore(const OpenOptions& options);
   static Status CheckAgainst(const format::Meta& meta, const OpenOptions& options);
@@ -339,6 +347,7 @@ class Store final : private IdMatcher {
   Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);
   Status LockGrowth(uint64_t timeout_us);
   Status LockSpace(uint64_t timeout_us);
+  Status ReleaseIfLost(SharedLock& lock) const;
   Status BackAhead(Segment& segment);
   uint64_t LogAhead() const;
   bool NextSegmentIsDue(const Segment& segment) const;
@@ -361,9 +370,9 @@ class Store final : private IdMatcher {
   Status PlanFrame(Batch& batch, Plan& plan);
   Status PlanOperation(Batch& batch, Operation& operation, Plan& plan);
   format::FrameHeader NextFrameHeader(format::FrameKind kind) const;
-  void CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header);
+  Status CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header);
   static uint64_t WriteImage(const Segment& segment, Slot slot, bool has_embedding, char* out);
-  void WriteFrame(Batch& batch, Plan& plan);
+  Status WriteFrame(Batch& batch, Plan& plan);
   void ApplyPlanned(Batch& batch, const Plan& plan);
   Status LockWrite(uint64_t timeout_us);
   Status Repair();
@@ -419,6 +428,7 @@ class Store final : private IdMatcher {
   }
   bool Syncs() const { return durability_.load(std::memory_order_relaxed) != Durability::kNone; }
 
+  std::shared_ptr<io::FileLoss> loss_ = std::make_shared<io::FileLoss>();
   io::File directory_;
   io::File lock_file_;
   io::File cache_file_;

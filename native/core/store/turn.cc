@@ -14,7 +14,7 @@ Status Store::LockTurn(uint64_t timeout_us) {
   if (outcome == SharedLock::Outcome::kBusy) return Status::Error(ErrorCode::kBusy);
   // A dead owner's: nothing to repair, it only kept others out.
   if (outcome == SharedLock::Outcome::kAcquiredFromDead) StoreRelaxed(session_->turn_reserved, uint64_t{0});
-  return Status::Ok();
+  return ReleaseIfLost(*turn_lock_);
 }
 
 Status Store::Turn::Take(uint64_t timeout_us) {

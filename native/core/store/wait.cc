@@ -56,9 +56,11 @@ void Store::RunWaiter() {
       {
         const std::lock_guard<std::mutex> guard(waiter_mutex_);
         const Sequence applied = sequence();
+        // Whoever waits for commits in files that are lost is called, looks, and is told.
+        const bool lost = !CheckFiles().ok();
         // Called under the mutex, so that CancelNotify can promise; the callbacks only queue work elsewhere.
         for (Waiter& waiter : waiters_) {
-          if (applied > waiter.sequence) std::exchange(waiter.callback, nullptr)();
+          if (applied > waiter.sequence || lost) std::exchange(waiter.callback, nullptr)();
         }
         std::erase_if(waiters_, [](const Waiter& waiter) { return waiter.callback == nullptr; });
         idle = waiters_.empty();

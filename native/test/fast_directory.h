@@ -1,5 +1,5 @@
-// A directory in memory, where the host has such a place: the power tests keep their own account of what is on the
-// disk.
+// A directory in memory, where the host has such a place: for tests that keep their own account of what is on the
+// disk, or make and remove many files.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 
 #include "test/harness.h"
 
-namespace thermocline::power {
+namespace thermocline::test {
 
 class FastDirectory {
  public:
@@ -34,4 +34,4 @@ class FastDirectory {
   std::filesystem::path path_;
 };
 
-}  // namespace thermocline::power
+}  // namespace thermocline::test
