@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 
-const entries = ['index', 'warm/index'] // as in package.json's exports
+const entries = ['index', 'warm/index', 'tiers/index'] // as in package.json's exports
 
 /** Names that a file compiled by tsc exports, those of its `export *` included. Sorted. */
 export function listExports(file) {

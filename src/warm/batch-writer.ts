@@ -7,7 +7,7 @@
 import { addDetails, wrongType } from '../errors'
 import { addon, type NativeBatchArrays, type NativeStore } from '../native'
 import { describe } from '../options'
-import type { Operation, PutManyResult, WriteResult } from '../types'
+import type { PutManyResult, WriteResult } from '../types'
 import { checkId } from './memory-id'
 import { EncodedMemory, type EncodedPatch, encodeMemory, encodePatch, stagePatchNumbers } from './memory-input'
 import type { Stages } from './stages'
@@ -269,12 +269,13 @@ function putManyItems(host: BatchHost, batch: Batch, memories: Iterable<unknown>
 }
 
 /** An operation ready for the addon. `ifSequence`: of the id when the frame is committed, 0 absent, -1 any. */
-type EncodedOperation =
+export type EncodedOperation =
   | { readonly kind: 'put'; readonly memory: EncodedMemory; readonly ifSequence: number }
   | { readonly kind: 'update'; readonly id: string; readonly patch: EncodedPatch; readonly ifSequence: number }
   | { readonly kind: 'delete' | 'check'; readonly id: string; readonly ifSequence: number }
 
-function encodeOperation(value: unknown, dimensions: number, ifSequence: number): EncodedOperation {
+/** Checks an operation of `write` and encodes it; all code of the caller runs here. */
+export function encodeOperation(value: unknown, dimensions: number, ifSequence: number): EncodedOperation {
   if (typeof value !== 'object' || value === null)
     throw wrongType(`an operation must be an object, not ${describe(value)}`)
   const keys = Object.keys(value)
@@ -323,25 +324,8 @@ export function write(host: BatchHost, operations: unknown): WriteResult {
   return commit(host, encoded)
 }
 
-/** An operation with its condition: `ifSequence` is the one that the id must have at the commit, 0 absent, -1 any. */
-export interface ConditionalOperation {
-  /** Undefined: the condition alone, on `check`. */
-  readonly operation?: Operation
-  readonly check?: string
-  readonly ifSequence: number
-}
-
-/** `write` under conditions: all of it at one moment, or CONFLICT and nothing. */
-export function writeIf(host: BatchHost, operations: readonly ConditionalOperation[]): WriteResult {
-  const encoded = operations.map(({ operation, check, ifSequence }, index) =>
-    operation === undefined
-      ? { kind: 'check' as const, id: checkId(check), ifSequence }
-      : withIndex(index, () => encodeOperation(operation, host.dimensions, ifSequence)),
-  )
-  return commit(host, encoded)
-}
-
-function commit(host: BatchHost, encoded: readonly EncodedOperation[]): WriteResult {
+/** Commits all of them at one moment, or throws CONFLICT and has written nothing. */
+export function commit(host: BatchHost, encoded: readonly EncodedOperation[]): WriteResult {
   // All code of the caller has run: it may have closed the store, or changed an array that `encoded` refers to.
   // The addon checks the latter again when it copies.
   const stage = host.stages.take()

@@ -50,7 +50,7 @@ import type {
   VerifyResult,
   WriteResult,
 } from '../types'
-import { type BatchHost, type ConditionalOperation, putMany, write, writeIf } from './batch-writer'
+import { type BatchHost, commit, type EncodedOperation, putMany, write } from './batch-writer'
 import { ChangeFeed } from './change-feed'
 import { ContentLog } from './content-log'
 import { EntriesIterator } from './entries-iterator'
@@ -162,9 +162,9 @@ export class WarmTier implements Store {
     return write(this.#open(), operations)
   }
 
-  /** @internal `write` where each operation has its condition; CONFLICT and nothing written when one does not hold. */
-  writeIf(operations: readonly ConditionalOperation[]): WriteResult {
-    return writeIf(this.#open(), operations)
+  /** @internal `write` of operations that have their conditions; CONFLICT and nothing written when one does not hold. */
+  writeIf(operations: readonly EncodedOperation[]): WriteResult {
+    return commit(this.#open(), operations)
   }
 
   /**

@@ -1,0 +1,91 @@
+// Copies of memories, and their sizes: what the hot tier hands out must be the caller's own.
+
+import type { JsonObject, JsonValue, Memory } from '../types'
+
+const poolElements = 16 * 1024
+let pool = new Float32Array(0)
+let poolBuffer = pool.buffer
+let poolOffset = 0
+
+/** A copy out of a shared buffer, because a new ArrayBuffer costs more than the copy. */
+function copyEmbedding(embedding: Float32Array): Float32Array {
+  const { length } = embedding
+  if (poolOffset + length > pool.length) {
+    pool = new Float32Array(Math.max(poolElements, length))
+    poolBuffer = pool.buffer
+    poolOffset = 0
+  }
+  pool.set(embedding, poolOffset)
+  const copy = new Float32Array(poolBuffer, poolOffset * Float32Array.BYTES_PER_ELEMENT, length)
+  poolOffset += length
+  return copy
+}
+
+function copyJson(value: JsonValue): JsonValue {
+  if (typeof value !== 'object' || value === null) return value
+  return Array.isArray(value) ? value.map(copyJson) : copyObject(value)
+}
+
+function copyObject(object: JsonObject): JsonObject {
+  const copy: JsonObject = {}
+  for (const key in object) {
+    const value = copyJson(object[key] as JsonValue)
+    // Assigning would set the prototype.
+    if (key === '__proto__') Object.defineProperty(copy, key, { value, writable: true, enumerable: true, configurable: true })
+    else copy[key] = value
+  }
+  return copy
+}
+
+/** A memory of the caller's own with these statistics. */
+export function copyMemory(memory: Memory, activation: number, lastAccess: number, recallCount: number): Memory {
+  const { embedding } = memory
+  return {
+    id: memory.id,
+    embedding: embedding === null ? null : copyEmbedding(embedding),
+    content: memory.content,
+    metadata: copyObject(memory.metadata),
+    confidence: memory.confidence,
+    createdAt: memory.createdAt,
+    sequence: memory.sequence,
+    activation,
+    lastAccess,
+    recallCount,
+  }
+}
+
+/** The same with an embedding of its own buffer, so that keeping it keeps nothing else alive. */
+export function ownMemory(memory: Memory): Memory {
+  const { embedding } = memory
+  return { ...memory, embedding: embedding === null ? null : embedding.slice(), metadata: copyObject(memory.metadata) }
+}
+
+const objectBytes = 64
+const valueBytes = 16
+
+function jsonBytes(value: JsonValue): number {
+  if (typeof value === 'string') return valueBytes + value.length
+  if (typeof value !== 'object' || value === null) return valueBytes
+  let bytes = objectBytes
+  for (const key in value) bytes += valueBytes + jsonBytes((value as JsonObject)[key] as JsonValue)
+  return bytes
+}
+
+/** Fixed cost of a decoded memory in an LRU: the object, its typed array with an ArrayBuffer, the cache's entry. */
+const memoryBytes = 480
+
+/**
+ * About what a decoded memory takes in memory. Strings beyond Latin-1 take two bytes a unit, which is counted when a
+ * look at the first units says so.
+ */
+export function sizeOf(memory: Memory): number {
+  const { id, embedding, content, metadata } = memory
+  const text = content === null ? 0 : content.length * (isWide(content) ? 2 : 1)
+  return memoryBytes + id.length + text + jsonBytes(metadata) + (embedding === null ? 0 : embedding.byteLength)
+}
+
+function isWide(text: string): boolean {
+  const { length } = text
+  for (let at = 0; at < length; at++) if (text.charCodeAt(at) > 255) return true
+  return false
+}

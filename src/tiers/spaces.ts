@@ -1,0 +1,241 @@
+// Memory spaces: a tiered store per user or agent under one root, apart from each other by being directories of their own.
+//
+// Not here: anything within a store. A space is made when it is first used, and closed when too many others are in use.
+
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import { closedError, Failure, failure, outOfRange, wrongType } from '../errors'
+import { checkInteger, checkPath, describe } from '../options'
+import type { Hit, SearchOptions, Vector } from '../types'
+import { bytesOfMemory } from './forget'
+import { activationAt, halfLifeOf } from './policy'
+import { byScore } from './score'
+import { readTieredOptions } from './tiered-options'
+import { openTiered } from './tiered-store'
+import type { MemoryStore, TieredOptions } from './types'
+
+const openMaxDefault = 64
+/** Lower case, so that no two names are one on a disk that is blind to case; no dots, no separators. */
+const namePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
+
+/** What `openSpaces` takes: how each space is opened, and what holds for all. */
+export interface SpacesOptions extends TieredOptions {
+  /** Most spaces that are kept open. Default 64. */
+  openMax?: number | undefined
+  /** Most bytes that the memories of all spaces should take; `maintain` forgets beyond it. Default: no bound. */
+  bytesMax?: number | undefined
+}
+
+/** A hit and the space it is from. */
+export interface SpaceHit extends Hit {
+  space: string
+}
+
+/** Figures of all spaces. */
+export interface SpacesStats {
+  spaces: number
+  /** Of these, open in this handle. */
+  open: number
+}
+
+/** What `maintain` of Spaces did. */
+export interface SpacesMaintenance {
+  /** Bytes of the memories of all spaces, as they are, before anything was forgotten. */
+  bytes: number
+  forgotten: { space: string; id: string }[]
+}
+
+/**
+ * Memory spaces under one root. Get them from `openSpaces`.
+ *
+ * Names have 1 to 64 characters of a-z, 0-9, `_` and `-`, and begin with a letter or digit (RangeError otherwise).
+ */
+export interface Spaces {
+  /**
+   * The store of a space, made when it is first used. What is returned goes on working when the space was closed to make room
+   * for others: it is opened again; iterators and pending calls of before then fail with CLOSED. Throws CLOSED after
+   * `close`, NOT_FOUND once it was dropped and `create` is false.
+   */
+  space(name: string): MemoryStore
+  has(name: string): boolean
+  /** Names of all spaces, sorted. */
+  list(): string[]
+  /**
+   * Deletes a space and everything in it. False when there is none. BUSY while another process has it open.
+   */
+  drop(name: string): Promise<boolean>
+  /** The best hits of several spaces; of all when `spaces` is omitted. */
+  search(query: Vector, options?: SearchOptions & { spaces?: Iterable<string> | undefined }): Promise<SpaceHit[]>
+  /** Applies each space's policy, then forgets the memories of lowest activation until all fit into `bytesMax`. */
+  maintain(): Promise<SpacesMaintenance>
+  stats(): SpacesStats
+  close(): void
+}
+
+/** Checks a name of a space. */
+export function checkSpaceName(name: unknown): string {
+  if (typeof name !== 'string') throw wrongType(`a name of a space must be a string, not ${describe(name)}`)
+  if (!namePattern.test(name)) {
+    throw outOfRange(`a name of a space has 1 to 64 of a-z, 0-9, _ and -, unlike ${describe(name)}`)
+  }
+  return name
+}
+
+class SpaceSet implements Spaces {
+  readonly #root: string
+  readonly #options: TieredOptions
+  readonly #bytesMax: number
+  readonly #open: LRUCache<string, MemoryStore>
+  readonly #handles = new Map<string, WeakRef<MemoryStore>>()
+  #closed = false
+
+  constructor(root: string, { openMax, bytesMax, ...options }: SpacesOptions) {
+    this.#root = root
+    this.#options = options
+    this.#bytesMax = bytesMax === undefined ? Infinity : checkInteger(bytesMax, 'bytesMax', 0)
+    this.#open = new LRUCache<string, MemoryStore>({
+      max: openMax === undefined ? openMaxDefault : checkInteger(openMax, 'openMax', 1, 1_000_000),
+      dispose: (store) => store.close(),
+    })
+  }
+
+  #check(): void {
+    if (this.#closed) throw closedError()
+  }
+
+  #opened(name: string): MemoryStore {
+    this.#check()
+    const open = this.#open.get(name)
+    if (open !== undefined) return open
+    const store = openTiered(join(this.#root, name), this.#options)
+    this.#open.set(name, store)
+    return store
+  }
+
+  space(name: string): MemoryStore {
+    this.#check()
+    const checked = checkSpaceName(name)
+    const known = this.#handles.get(checked)?.deref()
+    if (known !== undefined) return known
+    const handle = makeHandle(() => this.#opened(checked))
+    this.#handles.set(checked, new WeakRef(handle))
+    return handle
+  }
+
+  has(name: string): boolean {
+    this.#check()
+    return existsSync(join(this.#root, checkSpaceName(name), 'warm'))
+  }
+
+  list(): string[] {
+    this.#check()
+    const names = readdirSync(this.#root, { withFileTypes: true })
+    return names.flatMap((entry) => (entry.isDirectory() && namePattern.test(entry.name) ? [entry.name] : [])).sort()
+  }
+
+  async drop(name: string): Promise<boolean> {
+    if (!this.has(name)) return false
+    const store = this.#opened(name)
+    if (store.stats().participants > 1) {
+      throw failure(Failure.BUSY, 'another process has the space open')
+    }
+    this.#open.delete(name)
+    // Gone at one moment, by a name that no space has; then its bytes.
+    const grave = join(this.#root, `.dropped-${randomBytes(6).toString('hex')}`)
+    await rename(join(this.#root, name), grave)
+    await rm(grave, { recursive: true, force: true })
+    return true
+  }
+
+  async search(
+    query: Vector,
+    { spaces, ...options }: SearchOptions & { spaces?: Iterable<string> | undefined } = {},
+  ): Promise<SpaceHit[]> {
+    this.#check()
+    const limit = options.limit ?? 10
+    const hits: SpaceHit[] = []
+    for (const space of new Set(spaces ?? this.list())) {
+      if (!this.has(space)) continue // to look for what is not there makes nothing
+      for (const hit of await this.#opened(space).search(query, options)) hits.push({ ...hit, space })
+      hits.sort((a, b) => byScore(a, b) || (a.space < b.space ? -1 : 1)).splice(limit)
+    }
+    return hits
+  }
+
+  async maintain(): Promise<SpacesMaintenance> {
+    this.#check()
+    const { policy } = readTieredOptions(this.#options)
+    const all: { space: string; id: string; sequence: number; activation: number; bytes: number }[] = []
+    const now = Date.now()
+    for (const space of this.list()) {
+      const store = this.#opened(space)
+      await store.maintain()
+      if (this.#bytesMax === Infinity) continue
+      for (const memory of this.#opened(space).entries()) {
+        const activation = activationAt(memory, now, halfLifeOf(policy, memory))
+        all.push({ space, id: memory.id, sequence: memory.sequence, activation, bytes: bytesOfMemory(memory) })
+      }
+    }
+    const bytes = all.reduce((sum, memory) => sum + memory.bytes, 0)
+    const forgotten: { space: string; id: string }[] = []
+    let present = bytes
+    for (const { space, id, bytes: own } of all.sort((a, b) => a.activation - b.activation)) {
+      if (present <= this.#bytesMax) break
+      const result = await this.#opened(space).forget(id)
+      if (result.forgotten.length === 0) continue
+      forgotten.push({ space, id })
+      present -= own
+    }
+    return { bytes, forgotten }
+  }
+
+  stats(): SpacesStats {
+    return { spaces: this.list().length, open: this.#open.size }
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#open.clear()
+    this.#handles.clear()
+  }
+}
+
+/** A store that is opened when it is used, and again when it was closed to make room. */
+function makeHandle(open: () => MemoryStore): MemoryStore {
+  return new Proxy({} as MemoryStore, {
+    get(_target, key) {
+      // A promise resolved with the handle asks for this; there is nothing to open for.
+      if (key === 'then') return undefined
+      const store = open()
+      const value: unknown = Reflect.get(store, key, store)
+      return typeof value === 'function' ? value.bind(store) : value
+    },
+    has: (_target, key) => Reflect.has(open(), key),
+  })
+}
+
+/**
+ * Opens the memory spaces under a directory, which is made if it is absent; synchronous.
+ *
+ * `options`: how each space is opened (`dimensions` is needed), how many are kept open, what all may take. A space costs
+ * nothing until it is used, and tens of kilobytes on disk when it is empty. Errors: ARGUMENT, IO. Since 0.2.0.
+ *
+ * @example
+ * ```js
+ * import { openSpaces } from 'thermocline'
+ *
+ * const spaces = openSpaces('./users', { dimensions: 3 })
+ * spaces.space('ada').put({ id: 'tea', embedding: [0, 1, 0], content: 'likes tea' })
+ * console.log(spaces.list())
+ * spaces.close()
+ * ```
+ */
+export function openSpaces(root: string, options: SpacesOptions = {}): Spaces {
+  const directory = resolve(checkPath(root, 'root'))
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  return new SpaceSet(directory, options)
+}

@@ -1,0 +1,259 @@
+// Warm and cold as one place for memories: reads of many, each of one moment of both.
+//
+// A snapshot of the catalogue is taken, then one of warm; if nothing has moved between, they are of one moment, else both
+// are taken again. A search, whose snapshot of warm is taken on another thread, looks again afterwards.
+
+import { setImmediate } from 'node:timers/promises'
+import { abortError, closedError, Failure, failure } from '../errors'
+import { readEntriesOptions, readSearchOptions } from '../options'
+import type { Change, Filter, Hit, Memory, SearchOptions, Vector } from '../types'
+import { encodeVector } from '../warm/vector'
+import type { WarmTier } from '../warm/warm-tier'
+import { type CatalogueSnapshot, isControlId, recordsToPass } from './catalogue'
+import type { ColdEntries, ColdTier } from './cold-tier'
+import { mergeHits } from './score'
+
+const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object
+const end: IteratorReturnResult<undefined> = { done: true, value: undefined }
+/** How often a search is repeated because memories moved under it, before hits of both places are united. */
+const searchesMax = 3
+/** Milliseconds for which a scan of cold keeps the event loop. */
+const sliceMs = 8
+
+/** The memories of both tiers by sequence, as they were at one moment. */
+export class TieredEntries implements IterableIterator<Memory> {
+  readonly #cold: ColdTier
+  readonly #isClosed: () => boolean
+  #snapshot: CatalogueSnapshot | undefined
+  readonly #warmEntries: IterableIterator<Memory>
+  readonly #coldEntries: ColdEntries
+  #nextWarm: Memory | undefined
+  #nextCold: Memory | undefined
+  #done = false
+
+  constructor(warm: WarmTier, cold: ColdTier, options: unknown, isClosed: () => boolean) {
+    const { since } = readEntriesOptions(options)
+    const where = (options as { where?: Filter } | undefined)?.where
+    this.#cold = cold
+    this.#isClosed = isClosed
+    for (;;) {
+      const snapshot = cold.pinNow()
+      const entries = warm.entries({ since, where })
+      if (cold.catalogue.isCurrent(snapshot)) {
+        this.#snapshot = snapshot
+        this.#warmEntries = entries
+        this.#coldEntries = cold.entriesOf(snapshot, since, where)
+        return
+      }
+      cold.unpin(snapshot)
+      entries.return?.()
+    }
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
+
+  next(): IteratorResult<Memory, undefined> {
+    if (this.#done) return end
+    if (this.#isClosed()) {
+      this.#done = true
+      throw closedError()
+    }
+    this.#nextWarm ??= this.#readWarm()
+    this.#nextCold ??= this.#coldEntries.next()
+    const [warm, cold] = [this.#nextWarm, this.#nextCold]
+    if (warm === undefined && cold === undefined) return this.return()
+    if (cold === undefined || (warm !== undefined && warm.sequence < cold.sequence)) {
+      this.#nextWarm = undefined
+      return { done: false, value: warm as Memory }
+    }
+    this.#nextCold = undefined
+    return { done: false, value: cold }
+  }
+
+  #readWarm(): Memory | undefined {
+    for (;;) {
+      const { done, value } = this.#warmEntries.next()
+      if (done === true) return undefined
+      if (!isControlId(value.id)) return value
+    }
+  }
+
+  return(): IteratorReturnResult<undefined> {
+    this.#done = true
+    this.#warmEntries.return?.()
+    if (this.#snapshot !== undefined) this.#cold.unpin(this.#snapshot)
+    this.#snapshot = undefined
+    return end
+  }
+}
+
+Object.setPrototypeOf(TieredEntries.prototype, IteratorPrototype)
+
+/** What users wrote, of all that the warm log tells: moves are passed over. */
+export class TieredChanges implements AsyncIterableIterator<Change> {
+  readonly #changes: AsyncIterableIterator<Change>
+  #passing = 0
+
+  constructor(changes: AsyncIterableIterator<Change>) {
+    this.#changes = changes
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<Change, undefined>> {
+    for (;;) {
+      const step = await this.#changes.next()
+      if (step.done === true) return end
+      const { kind, id } = step.value
+      const toPass = kind === 'put' ? recordsToPass(id) : undefined
+      if (toPass !== undefined) this.#passing = toPass
+      else if (this.#passing > 0) this.#passing -= 1
+      else if (!isControlId(id)) return step
+    }
+  }
+
+  async return(): Promise<IteratorResult<Change, undefined>> {
+    await this.#changes.return?.()
+    return end
+  }
+}
+
+interface ColdQuery {
+  readonly vectors: readonly Float32Array[]
+  readonly limit: number
+  readonly minScore: number | undefined
+  readonly filter: Filter | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** Searches both tiers. Hits are exact in cold, in warm as the options ask for. */
+export class TieredSearch {
+  readonly #warm: WarmTier
+  readonly #cold: ColdTier
+  readonly #isClosed: () => boolean
+
+  constructor(warm: WarmTier, cold: ColdTier, isClosed: () => boolean) {
+    this.#warm = warm
+    this.#cold = cold
+    this.#isClosed = isClosed
+  }
+
+  /** The query as the scan of cold takes it, copied. Wrong ones are left to warm, which says what is wrong. */
+  #readQuery(queries: readonly Vector[], options: SearchOptions | undefined): ColdQuery {
+    const { limit, minScore, signal } = readSearchOptions(options)
+    const { dimensions } = this.#warm.stats()
+    return {
+      vectors: queries.map((query) => encodeVector(query, dimensions, 'a query').slice()),
+      limit,
+      minScore: Number.isNaN(minScore) ? undefined : minScore,
+      filter: options?.filter,
+      signal,
+    }
+  }
+
+  async searchMany(queries: readonly Vector[], options?: SearchOptions): Promise<Hit[][]> {
+    for (let attempt = 1; ; attempt++) {
+      const before = this.#cold.pinNow()
+      try {
+        const hits = await this.#warm.searchMany(queries, options)
+        if (this.#isClosed()) throw closedError()
+        if (before.root.segments.length === 0 && this.#cold.catalogue.isCurrent(before)) return hits
+        const query = this.#readQuery(queries, options)
+        const scanned = await this.#scanSlowly(before, query)
+        if (this.#cold.catalogue.isCurrent(before)) return mergeEach(hits, [scanned], query.limit)
+        if (attempt === searchesMax) return mergeEach(hits, [scanned, this.#scan(query)], query.limit)
+      } finally {
+        this.#cold.unpin(before)
+      }
+    }
+  }
+
+  async search(query: Vector, options?: SearchOptions): Promise<Hit[]> {
+    const before = this.#cold.catalogue.root()
+    if (before.segments.length === 0) {
+      const hits = await this.#warm.search(query, options)
+      if (this.#isClosed()) throw closedError()
+      if (this.#cold.catalogue.root() === before) return hits
+    }
+    const [hits] = await this.searchMany([query], options)
+    return hits as Hit[]
+  }
+
+  searchSync(query: Vector, options?: SearchOptions): Hit[] {
+    for (let attempt = 1; ; attempt++) {
+      const before = this.#cold.pinNow()
+      try {
+        const hits = this.#warm.searchSync(query, options)
+        if (before.root.segments.length === 0 && this.#cold.catalogue.isCurrent(before)) return hits
+        const cold = this.#readQuery([query], options)
+        const scanned = scanFully(this.#cold, before, cold)
+        if (this.#cold.catalogue.isCurrent(before)) return mergeEach([hits], [scanned], cold.limit)[0] as Hit[]
+        if (attempt === searchesMax) return mergeEach([hits], [scanned, this.#scan(cold)], cold.limit)[0] as Hit[]
+      } finally {
+        this.#cold.unpin(before)
+      }
+    }
+  }
+
+  /** Of now: with a scan of an earlier moment it leaves out nothing that moved between. */
+  #scan(query: ColdQuery): Hit[][] {
+    const snapshot = this.#cold.pinNow()
+    try {
+      return scanFully(this.#cold, snapshot, query)
+    } finally {
+      this.#cold.unpin(snapshot)
+    }
+  }
+
+  /** A scan that lets others run. */
+  async #scanSlowly(snapshot: CatalogueSnapshot, query: ColdQuery): Promise<Hit[][]> {
+    const found: Hit[][] = []
+    let resumedAt = performance.now()
+    for (const vector of query.vectors) {
+      const steps = this.#cold.scan(snapshot, vector, query)
+      for (let step = steps.next(); ; step = steps.next()) {
+        if (step.done === true) {
+          found.push(step.value)
+          break
+        }
+        if (performance.now() - resumedAt < sliceMs) continue
+        await setImmediate()
+        if (this.#isClosed()) throw closedError()
+        if (query.signal?.aborted === true) throw abortError(query.signal)
+        resumedAt = performance.now()
+      }
+    }
+    return found
+  }
+}
+
+function scanFully(cold: ColdTier, snapshot: CatalogueSnapshot, query: ColdQuery): Hit[][] {
+  return query.vectors.map((vector) => {
+    const steps = cold.scan(snapshot, vector, query)
+    for (;;) {
+      const step = steps.next()
+      if (step.done === true) return step.value
+    }
+  })
+}
+
+/** The hits of each query from both places; of an id that was seen in two of them while it moved, the newest. */
+function mergeEach(warm: readonly Hit[][], scans: readonly Hit[][][], limit: number): Hit[][] {
+  return warm.map((hits, at) => {
+    const newest = new Map<string, Hit>()
+    for (const hit of [hits, ...scans.map((scan) => scan[at] ?? [])].flat()) {
+      const known = newest.get(hit.memory.id)
+      if (known === undefined || known.memory.sequence < hit.memory.sequence) newest.set(hit.memory.id, hit)
+    }
+    return mergeHits([[...newest.values()]], limit)
+  })
+}
+
+/** NOT_FOUND for a cue that names a memory that is not there. */
+export function absentMemory(id: string): Error {
+  return failure(Failure.NOT_FOUND, `there is no memory ${JSON.stringify(id.slice(0, 40))}`)
+}
