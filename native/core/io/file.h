@@ -19,6 +19,9 @@ struct FileIdentity {
   friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
 };
 
+/// Zeros are written in these: faster in large ones.
+inline constexpr uint64_t kZeroChunkBytes = 64 * 1024;
+
 class File {
  public:
   enum class Mode { kRead, kReadWrite, kCreate, kCreateNew };
@@ -48,9 +51,9 @@ class File {
   /// Grows or shrinks. Only files that nobody has mapped may shrink (R9).
   Status SetSize(uint64_t size) const;
   /// Backs the range by the disk, so that a later store cannot meet a full disk (R9): blocks first, then zeros in
-  /// chunks of 64 KiB, which keeps the page cache's folios small and with them the next sync. Extends the file.
-  /// The range must hold nothing yet.
-  Status Allocate(uint64_t offset, uint64_t length) const;
+  /// chunks of `chunk_bytes`, at most 64 KiB, which keeps the page cache's folios as small: a mapped store of one byte
+  /// makes the next sync write a whole folio. Extends the file. The range must hold nothing yet.
+  Status Allocate(uint64_t offset, uint64_t length, uint64_t chunk_bytes = kZeroChunkBytes) const;
   /// Gives the range's blocks back; it reads as zeros.
   Status PunchHole(uint64_t offset, uint64_t length) const;
   /// The kernel begins to write the range out and goes on by itself. Proves nothing, fails silently: a hint that saves

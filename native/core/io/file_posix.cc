@@ -15,7 +15,6 @@
 namespace thermocline::io {
 namespace {
 
-constexpr uint64_t kZeroChunkBytes = 64 * 1024;
 alignas(4096) constexpr char kZeros[kZeroChunkBytes] = {};
 
 template <typename Call>
@@ -137,13 +136,13 @@ Status File::SetSize(uint64_t size) const {
   return Status::Ok();
 }
 
-Status File::Allocate(uint64_t offset, uint64_t length) const {
+Status File::Allocate(uint64_t offset, uint64_t length, uint64_t chunk_bytes) const {
   const int result =
       Retry([&] { return ::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)); });
   // A file system without fallocate still gets its blocks from the zeros below.
   if (result != 0 && errno != EOPNOTSUPP) return Status::FromErrno(errno, role_);
   while (length > 0) {
-    const uint64_t chunk = std::min(length, kZeroChunkBytes);
+    const uint64_t chunk = std::min({length, chunk_bytes, kZeroChunkBytes});
     THERMOCLINE_RETURN_IF_ERROR(WriteAt(offset, {kZeros, chunk}));
     offset += chunk;
     length -= chunk;

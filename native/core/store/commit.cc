@@ -79,6 +79,8 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
   }
   THERMOCLINE_RETURN_IF_ERROR(CheckPoison());  // before anything is made room for; again under the lock
   THERMOCLINE_RETURN_IF_ERROR(SessionWritable(timeout_us));
+  // Each cell is a miss of its own: all are on their way before the first is waited for.
+  for (const Operation& operation : batch.operations()) Table().Prefetch(operation.hash);
   for (const Operation& operation : batch.operations()) {
     THERMOCLINE_RETURN_IF_ERROR(CheckOperation(operation));
     // Warms what the look-up under the lock will touch, and maps the segments it needs, which R17 forbids there.

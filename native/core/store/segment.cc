@@ -194,9 +194,9 @@ Status Segment::BackSlots(uint32_t from, uint32_t to) {
   return Status::Ok();
 }
 
-Status Segment::BackLog(uint64_t from, uint64_t to) {
+Status Segment::BackLog(uint64_t from, uint64_t to, uint64_t chunk_bytes) {
   THERMOCLINE_RETURN_IF_ERROR(RefuseIfCut(log_file_, from));
-  THERMOCLINE_RETURN_IF_ERROR(log_file_.Allocate(from, to - from));
+  THERMOCLINE_RETURN_IF_ERROR(log_file_.Allocate(from, to - from, chunk_bytes));
   log_map_.Populate(from, to - from);
   return Status::Ok();
 }

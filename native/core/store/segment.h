@@ -111,7 +111,7 @@ class Segment : public std::enable_shared_from_this<Segment> {
   /// Backs slots [from, to) by the disk and gives this process writable pages for them.
   Status BackSlots(uint32_t from, uint32_t to);
   /// Backs log bytes [from, to).
-  Status BackLog(uint64_t from, uint64_t to);
+  Status BackLog(uint64_t from, uint64_t to, uint64_t chunk_bytes = io::kZeroChunkBytes);
   /// Empties the three columns that are rebuilt with the cache.
   void ClearRebuiltColumns();
 

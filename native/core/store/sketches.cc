@@ -12,6 +12,18 @@ namespace {
 // Embeddings that a centre is the mean of: the error of a mean of so many is a thirtieth of their spread.
 constexpr uint32_t kCentreSamples = 1024;
 
+/// Adds the values times `scale` to the sums. By eights, which compilers take for vectors: this runs beside writers
+/// that keep every core busy.
+void AddScaled(const float* values, double scale, std::vector<double>& sums) {
+  constexpr size_t kLanes = 8;
+  double* const to = sums.data();
+  size_t at = 0;
+  for (; at + kLanes <= sums.size(); at += kLanes) {
+    for (size_t i = 0; i < kLanes; ++i) to[at + i] += static_cast<double>(values[at + i]) * scale;
+  }
+  for (; at < sums.size(); ++at) to[at] += static_cast<double>(values[at]) * scale;
+}
+
 }  // namespace
 
 // Of a block whose embedding is in place. Other threads may be writing the sketches of its neighbours: each sketch has
@@ -45,10 +57,7 @@ std::vector<float> Store::LearnCentre(const format::Meta& list) {
       if (LoadAcquire(segment.born(slot)) == 0 || !segment.Covers(slot)) continue;
       const auto record = ReadRecord(segment, LoadRelaxed(segment.record(slot)));
       if (!record || !record->has(format::kHasEmbedding)) continue;
-      double square = 0;
-      for (uint32_t d = 0; d < dimensions_; ++d) {
-        square += static_cast<double>(segment.embedding(slot)[d]) * static_cast<double>(segment.embedding(slot)[d]);
-      }
+      const auto square = static_cast<double>(kernels::Best().sum_squares(segment.embedding(slot), dimensions_));
       if (square > 0 && std::isfinite(square)) samples.push_back({segment.embedding(slot), square});
     }
   }
@@ -64,7 +73,7 @@ std::vector<float> Store::LearnCentre(const format::Meta& list) {
   for (const Sample& sample : samples) {
     if (metric_ != format::Metric::kCosine && sample.square > square_max) continue;
     const double scale = metric_ == format::Metric::kCosine ? 1 / std::sqrt(sample.square) : 1;
-    for (uint32_t d = 0; d < dimensions_; ++d) sum[d] += static_cast<double>(sample.embedding[d]) * scale;
+    AddScaled(sample.embedding, scale, sum);
     ++count;
   }
   std::vector<float> mean(dimensions_);

@@ -19,6 +19,10 @@ namespace {
 // dirty; more in the blocks. A writer that meets the end backs the first figure, the helper keeps the second.
 constexpr uint64_t kLogStepBytes = 64 * 1024;
 constexpr uint64_t kLogAheadBytes = 256 * 1024;
+// The log of small frames is made of small folios, because each flush writes whole ones; that of large frames, of
+// which a flush writes many, of those that are made fastest.
+constexpr uint64_t kSmallFrameBytes = 16 * 1024;
+constexpr uint64_t kSmallFoliosBytes = 16 * 1024;
 // Writers of large frames need more, or they wait for the disk at every frame.
 constexpr uint64_t kLogAheadFrames = 4;
 constexpr uint64_t kLogAheadBytesMax = 4 * 1024 * 1024;
@@ -185,7 +189,8 @@ Status Store::BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead) {
   if (bytes <= from) return Status::Ok();
   const uint64_t to =
       std::min(format::RoundUp(bytes + (ahead ? 0 : kLogStepBytes), kLogStepBytes), segment.log_capacity());
-  THERMOCLINE_RETURN_IF_ERROR(segment.BackLog(from, to));
+  const bool small = frame_bytes_.load(std::memory_order_relaxed) <= kSmallFrameBytes;
+  THERMOCLINE_RETURN_IF_ERROR(segment.BackLog(from, to, small ? kSmallFoliosBytes : io::kZeroChunkBytes));
   StoreRelease(word, MakeReady(segment.number(), to / 8));
   return Status::Ok();
 }
