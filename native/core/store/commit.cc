@@ -17,9 +17,6 @@
 namespace thermocline::store {
 namespace {
 
-// With less than this left of the log's backed part, the helper makes more, so that writers rarely have to.
-constexpr uint64_t kLogDueBytes = 128 * 1024;
-
 // From so many bytes on, one write into the file is cheaper than zeros made ahead and a copy over them.
 constexpr uint64_t kByFileBytes = 64 * 1024;
 
@@ -66,7 +63,7 @@ uint64_t Store::ReadyLogBytes(SegmentNumber segment) const {
 /// Whether little is left of what is backed behind the end of a frame.
 bool Store::LogIsDue(const Segment& segment, uint64_t end) const {
   const uint64_t ready = ReadyLogBytes(segment.number());
-  const uint64_t due = std::max(kLogDueBytes, 2 * frame_bytes_.load(std::memory_order_relaxed));
+  const uint64_t due = LogAhead() / 2;
   return ready - end < due && ready < segment.log_capacity();
 }
 

@@ -25,9 +25,11 @@ constexpr uint64_t kSmallFrameBytes = 16 * 1024;
 constexpr uint64_t kSmallFoliosBytes = 16 * 1024;
 // Writers of large frames need more, or they wait for the disk at every frame.
 constexpr uint64_t kLogAheadFrames = 4;
+constexpr uint64_t kLogAheadPartOfUnsynced = 2;
 constexpr uint64_t kLogAheadBytesMax = 4 * 1024 * 1024;
 constexpr uint64_t kBlocksStepBytes = 64 * 1024;
-constexpr uint64_t kBlocksAheadBytes = 4 * 1024 * 1024;
+// Two writers use up a megabyte in a millisecond, and where they keep every core busy the helper waits for its turn.
+constexpr uint64_t kBlocksAheadBytes = 16 * 1024 * 1024;
 // The helper lets go of the space lock after each of these, so that a writer who needs it waits a fraction of a
 // millisecond.
 constexpr uint64_t kHelperStepBytes = 256 * 1024;
@@ -47,6 +49,25 @@ constexpr auto kFollowEvery = std::chrono::milliseconds(60);
 uint64_t ReadyOf(uint64_t word, SegmentNumber segment) { return word >> 32 == Raw(segment) ? word & 0xFFFFFFFFu : 0; }
 
 uint64_t MakeReady(SegmentNumber segment, uint64_t value) { return (uint64_t{Raw(segment)} << 32) | value; }
+
+// How long a writer waits for the lock before it looks whether the helper made meanwhile what it waits for.
+constexpr uint64_t kSpaceSliceMicroseconds = 500;
+
+/// Waits for the lock or for `ready`, whichever comes first; false: the latter, and the lock is not held. The helper
+/// gives the lock back after each step, but takes it again long before one who slept has woken: waiting for the lock
+/// alone, a writer sits out all its steps, though the first was enough.
+template <typename Ready>
+Result<bool> LockUnless(SharedLock& lock, uint64_t timeout_us, Ready ready) {
+  const uint64_t begin = io::NowMonotonicMicroseconds();
+  for (;;) {
+    if (ready()) return false;
+    const uint64_t waited = io::NowMonotonicMicroseconds() - begin;
+    const uint64_t left = waited < timeout_us ? timeout_us - waited : 0;
+    // From a dead owner: the words of what is backed are published last, so what it left is backed again.
+    if (lock.Acquire(std::min(left, kSpaceSliceMicroseconds)) != SharedLock::Outcome::kBusy) return true;
+    if (left == 0) return Status::Error(ErrorCode::kBusy);
+  }
+}
 
 /// Claimed slots above which the next segment is made.
 constexpr uint64_t NextSegmentDueAt(uint32_t slots) { return slots >= kEarlySegmentSlots ? slots / 4 : slots / 2; }
@@ -121,8 +142,11 @@ Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Fil
 }
 
 Status Store::EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us) {
-  {
-    THERMOCLINE_RETURN_IF_ERROR(LockSpace(timeout_us));
+  const uint64_t& word = boot_->slots_ready[Raw(segment.number()) % format::kSpaceWords];
+  const Result<bool> locked =
+      LockUnless(*space_lock_, timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) >= slots; });
+  if (!locked.ok()) return locked.status();
+  if (*locked) {
     const LockGuard guard(*space_lock_);
     THERMOCLINE_RETURN_IF_ERROR(BackSlotsUpTo(segment, slots, false));
   }
@@ -149,8 +173,11 @@ Status Store::ReserveRows(Segment& segment, uint32_t first, uint32_t end, uint64
 }
 
 Status Store::EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us) {
-  {
-    THERMOCLINE_RETURN_IF_ERROR(LockSpace(timeout_us));
+  const uint64_t& word = boot_->log_ready[Raw(segment.number()) % format::kSpaceWords];
+  const Result<bool> locked =
+      LockUnless(*space_lock_, timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) * 8 >= bytes; });
+  if (!locked.ok()) return locked.status();
+  if (*locked) {
     const LockGuard guard(*space_lock_);
     THERMOCLINE_RETURN_IF_ERROR(BackLogUpTo(segment, bytes, false));
   }
@@ -373,7 +400,15 @@ Status Store::BackAhead(Segment& segment) {
 }
 
 uint64_t Store::LogAhead() const {
-  return std::clamp(frame_bytes_.load(std::memory_order_relaxed) * kLogAheadFrames, kLogAheadBytes, kLogAheadBytesMax);
+  // What is made ahead is written by the next flush too: never mind where that has much to write anyway, and writers
+  // who do not flush take a scheduler's slice to use up what is enough between two flushes.
+  const Position tail(LoadRelaxed(boot_->tail));
+  const Position durable(LoadRelaxed(boot_->watermark));
+  const uint64_t unsynced = durable.segment() == tail.segment() && tail.offset() > durable.offset()
+                                ? tail.offset() - durable.offset()
+                                : tail.offset();
+  const uint64_t frames = frame_bytes_.load(std::memory_order_relaxed) * kLogAheadFrames;
+  return std::clamp(std::max(frames, unsynced / kLogAheadPartOfUnsynced), kLogAheadBytes, kLogAheadBytesMax);
 }
 
 // Failures are not reported here: the writer that meets the end of the space makes it itself and gets the error.
