@@ -19,22 +19,20 @@ namespace {
 // dirty; more in the blocks. A writer that meets the end backs the first figure, the helper keeps the second.
 constexpr uint64_t kLogStepBytes = 64 * 1024;
 constexpr uint64_t kLogAheadBytes = 256 * 1024;
-// The log of small frames is made of small folios, because each flush writes whole ones; that of large frames, of
-// which a flush writes many, of those that are made fastest.
-constexpr uint64_t kSmallFrameBytes = 16 * 1024;
+// The log of small frames is made of small folios, because each flush writes whole ones; of large ones faster.
 constexpr uint64_t kSmallFoliosBytes = 16 * 1024;
 // Writers of large frames need more, or they wait for the disk at every frame.
 constexpr uint64_t kLogAheadFrames = 4;
 constexpr uint64_t kLogAheadPartOfUnsynced = 2;
 constexpr uint64_t kLogAheadBytesMax = 4 * 1024 * 1024;
 constexpr uint64_t kBlocksStepBytes = 64 * 1024;
-// Two writers use up a megabyte in a millisecond, and where they keep every core busy the helper waits for its turn.
-constexpr uint64_t kBlocksAheadBytes = 16 * 1024 * 1024;
-// The helper lets go of the space lock after each of these, so that a writer who needs it waits a fraction of a
-// millisecond.
+// Two writers use up a megabyte in a millisecond; where they keep every core busy the helper waits for its turn.
+constexpr uint64_t kBlocksAheadBytes = 4 * 1024 * 1024;
+constexpr uint64_t kBlocksAheadBytesMax = 16 * 1024 * 1024;
+// The helper lets go of the space lock after each of these, so that a writer waits a fraction of a millisecond.
 constexpr uint64_t kHelperStepBytes = 256 * 1024;
-// Of a segment of at least this many slots the next one is made when a quarter is claimed: its syncs take as long as
-// thousands of puts.
+// Of a segment of so many slots the next is made when a quarter is claimed: its syncs take as long as thousands of
+// puts.
 constexpr uint32_t kEarlySegmentSlots = 4096;
 
 // Far above the slots of any segment, far below where adding to the slot would change the segment.
@@ -53,9 +51,8 @@ uint64_t MakeReady(SegmentNumber segment, uint64_t value) { return (uint64_t{Raw
 // How long a writer waits for the lock before it looks whether the helper made meanwhile what it waits for.
 constexpr uint64_t kSpaceSliceMicroseconds = 500;
 
-/// Waits for the lock or for `ready`, whichever comes first; false: the latter, and the lock is not held. The helper
-/// gives the lock back after each step, but takes it again long before one who slept has woken: waiting for the lock
-/// alone, a writer sits out all its steps, though the first was enough.
+/// Waits for the lock or for `ready`; false: the latter, the lock is not held. The helper gives it back after each step
+/// but takes it again before one who slept has woken, who would sit out all its steps though the first was enough.
 template <typename Ready>
 Result<bool> LockUnless(SharedLock& lock, uint64_t timeout_us, Ready ready) {
   const uint64_t begin = io::NowMonotonicMicroseconds();
@@ -63,11 +60,12 @@ Result<bool> LockUnless(SharedLock& lock, uint64_t timeout_us, Ready ready) {
     if (ready()) return false;
     const uint64_t waited = io::NowMonotonicMicroseconds() - begin;
     const uint64_t left = waited < timeout_us ? timeout_us - waited : 0;
-    // From a dead owner: the words of what is backed are published last, so what it left is backed again.
     if (lock.Acquire(std::min(left, kSpaceSliceMicroseconds)) != SharedLock::Outcome::kBusy) return true;
     if (left == 0) return Status::Error(ErrorCode::kBusy);
   }
 }
+
+uint64_t BlocksAhead(uint64_t log_ahead) { return std::clamp(4 * log_ahead, kBlocksAheadBytes, kBlocksAheadBytesMax); }
 
 /// Claimed slots above which the next segment is made.
 constexpr uint64_t NextSegmentDueAt(uint32_t slots) { return slots >= kEarlySegmentSlots ? slots / 4 : slots / 2; }
@@ -133,7 +131,7 @@ Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Fil
                                         : EnsureSlots(segment, static_cast<uint32_t>(end), timeout_us));
     if (ClaimSegment(LoadAcquire(boot_->claim)) != Raw(number)) return false;
   }
-  const uint64_t ahead = kBlocksAheadBytes / 2 / segment.layout().embedding_stride;
+  const uint64_t ahead = BlocksAhead(LogAhead()) / 2 / segment.layout().embedding_stride;
   const bool blocks_due = !by_file && ready < segment.slots() && end + ahead > ready;
   const bool segment_due =
       end > NextSegmentDueAt(segment.slots()) && newest_listed_.load(std::memory_order_relaxed) == Raw(number);
@@ -216,7 +214,7 @@ Status Store::BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead) {
   if (bytes <= from) return Status::Ok();
   const uint64_t to =
       std::min(format::RoundUp(bytes + (ahead ? 0 : kLogStepBytes), kLogStepBytes), segment.log_capacity());
-  const bool small = frame_bytes_.load(std::memory_order_relaxed) <= kSmallFrameBytes;
+  const bool small = frame_bytes_.load(std::memory_order_relaxed) <= kSmallFoliosBytes;
   THERMOCLINE_RETURN_IF_ERROR(segment.BackLog(from, to, small ? kSmallFoliosBytes : io::kZeroChunkBytes));
   StoreRelease(word, MakeReady(segment.number(), to / 8));
   return Status::Ok();
@@ -381,7 +379,7 @@ Status Store::BackAhead(Segment& segment) {
     more = false;
     if (filling_.load(std::memory_order_relaxed) == Filling::kByMapping) {
       const uint64_t claimed = open ? std::min<uint64_t>(ClaimSlot(claim), segment.slots()) : 0;
-      const uint64_t ahead = std::min(kBlocksAheadBytes / stride, std::max<uint64_t>(claimed / 2, 16));
+      const uint64_t ahead = std::min(BlocksAhead(LogAhead()) / stride, std::max<uint64_t>(claimed / 2, 16));
       const uint64_t wanted = std::min<uint64_t>(claimed + ahead, segment.slots());
       const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[place]), number);
       const uint64_t to = std::min(wanted, ready + step_slots);
@@ -400,13 +398,10 @@ Status Store::BackAhead(Segment& segment) {
 }
 
 uint64_t Store::LogAhead() const {
-  // What is made ahead is written by the next flush too: never mind where that has much to write anyway, and writers
-  // who do not flush take a scheduler's slice to use up what is enough between two flushes.
+  // The next flush writes what is made ahead too, which does not matter where it has much to write anyway.
+  const Position durable(LoadAcquire(boot_->watermark));  // before the tail, which is never below it
   const Position tail(LoadRelaxed(boot_->tail));
-  const Position durable(LoadRelaxed(boot_->watermark));
-  const uint64_t unsynced = durable.segment() == tail.segment() && tail.offset() > durable.offset()
-                                ? tail.offset() - durable.offset()
-                                : tail.offset();
+  const uint64_t unsynced = tail.offset() - (durable.segment() == tail.segment() ? durable.offset() : 0);
   const uint64_t frames = frame_bytes_.load(std::memory_order_relaxed) * kLogAheadFrames;
   return std::clamp(std::max(frames, unsynced / kLogAheadPartOfUnsynced), kLogAheadBytes, kLogAheadBytesMax);
 }
