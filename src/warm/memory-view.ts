@@ -44,9 +44,14 @@ class LazyMemoryView implements MemoryView {
   #strings: ReadStrings | undefined = undefined
   #metadata: JsonObject | undefined = undefined
 
-  /** Takes its numbers from `native.numbers`, as `locate` left them. */
-  constructor(native: NativeStore, id: string, segment: ViewedSegment, embedding: Float32Array | null) {
-    const { numbers } = native
+  /** Takes its numbers from those of the handle, as `locate` left them. */
+  constructor(
+    native: NativeStore,
+    numbers: Float64Array,
+    id: string,
+    segment: ViewedSegment,
+    embedding: Float32Array | null,
+  ) {
     this.id = id
     this.embedding = embedding
     this.confidence = numbers[CONFIDENCE] as number
@@ -81,14 +86,19 @@ class LazyMemoryView implements MemoryView {
 /** Makes the views of one handle. */
 export class MemoryViewer {
   readonly #native: NativeStore
+  readonly #numbers: Float64Array
   readonly #dimensions: number
   /** Weak: a segment that was rewritten must be let go when the last view on it is. */
   readonly #segments = new Map<number, WeakRef<ViewedSegment>>()
-  /** Those used in the present job: a WeakRef keeps what it gave out alive as long anyway, and asking it is slow. */
-  readonly #used = new Map<number, ViewedSegment>()
+  /** Those used in the present job, by number: a WeakRef keeps what it gave out alive as long anyway, and is slow. */
+  #used: (ViewedSegment | undefined)[] = []
+  readonly #forgetUsed = (): void => {
+    this.#used = []
+  }
 
   constructor(native: NativeStore) {
     this.#native = native
+    this.#numbers = native.numbers
     this.#dimensions = native.dimensions
   }
 
@@ -97,20 +107,20 @@ export class MemoryViewer {
     const native = this.#native
     for (;;) {
       if (!native.locate(id)) return undefined
-      const segment = this.#segment(native.numbers[SEGMENT] as number)
+      const segment = this.#segment(this.#numbers[SEGMENT] as number)
       // Rewritten since: the index knows by now where the memory went.
       if (segment === undefined) continue
-      return new LazyMemoryView(native, id, segment, this.#embedding(segment))
+      return new LazyMemoryView(native, this.#numbers, id, segment, this.#embedding(segment))
     }
   }
 
   #segment(number: number): ViewedSegment | undefined {
-    const used = this.#used.get(number)
+    const used = this.#used[number]
     if (used !== undefined) return used
     const segment = this.#segments.get(number)?.deref() ?? this.#holdSegment(number)
     if (segment === undefined) return undefined
-    if (this.#used.size === 0) queueMicrotask(() => this.#used.clear())
-    this.#used.set(number, segment)
+    if (this.#used.length === 0) queueMicrotask(this.#forgetUsed)
+    this.#used[number] = segment
     return segment
   }
 
@@ -122,9 +132,9 @@ export class MemoryViewer {
     return segment
   }
 
-  /** The embedding that `native.numbers` names. */
+  /** The embedding that the numbers name. */
   #embedding(segment: ViewedSegment): Float32Array | null {
-    const { numbers } = this.#native
+    const numbers = this.#numbers
     if (numbers[HAS_EMBEDDING] !== 1) return null
     const byteLength = this.#dimensions * Float32Array.BYTES_PER_ELEMENT
     const byteOffset = (numbers[SLOT] as number) * byteLength
