@@ -308,7 +308,7 @@ Status Store::SealOpenSegment(uint64_t timeout_us) {
   const bool begun = Position(LoadRelaxed(boot_->tail)).segment() == next;
   if (begun || ClaimSegment(LoadAcquire(boot_->claim)) != Raw(next) || end > ReadyLogBytes(next)) return Status::Ok();
   format::FrameHeader header = NextFrameHeader(format::FrameKind::kEpoch);
-  CommitFrame(**segment, format::kHeaderBytes, header);
+  THERMOCLINE_RETURN_IF_ERROR(CommitFrame(**segment, format::kHeaderBytes, header));
   StoreRelaxed(boot_->last_frame_crc, uint64_t{header.header_crc});
   StoreRelease(boot_->last_frame, Position(next, format::kHeaderBytes).raw());
   return Status::Ok();

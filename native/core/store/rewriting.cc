@@ -341,7 +341,9 @@ Status Store::Rewriting::Swing(format::Meta list) {
   THERMOCLINE_RETURN_IF_ERROR(store_.LockWrite(timeout_us_));
   const uint64_t begin = io::NowMonotonicMicroseconds();
   CopyDeaths();
-  const Status renamed = io::Rename(store_.directory_, kMetaRewrittenName, kMetaName);
+  // What was copied from a file that somebody cut short is no copy; nothing is lost while no list names it.
+  const Status whole = store_.CheckFiles();
+  const Status renamed = !whole.ok() ? whole : io::Rename(store_.directory_, kMetaRewrittenName, kMetaName);
   if (renamed.ok()) {
     published_ = true;
     SwingIndex();
