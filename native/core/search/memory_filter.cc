@@ -77,7 +77,7 @@ uint64_t SlotMask::Count() const {
 
 MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter,
                            uint64_t limit, const std::atomic<bool>& cancel)
-    : snapshot_(snapshot), filter_(filter) {
+    : snapshot_(snapshot), filter_(filter), cancel_(cancel) {
   bool has_records = false;
   for (const store::Snapshot::Part& part : snapshot.parts) parts_.push_back({part.segment, {}, {}, nullptr});
   AnswerCache& cache = SearchCaches::Of(store).answers;
@@ -88,10 +88,10 @@ MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot,
                                           : std::vector<std::shared_ptr<SegmentAnswers>>(parts_.size());
     for (size_t i = 0; i < parts_.size(); ++i) parts_[i].answers.push_back(answers[i]);
   }
-  FindKeys(store, cancel);
+  FindKeys(store);
   std::sort(parts_.begin(), parts_.end(),
             [](const Part& a, const Part& b) { return std::less<>()(a.segment, b.segment); });
-  if (cancel.load(std::memory_order_relaxed)) return;
+  if (cancel_.load(std::memory_order_relaxed)) return;
   asks_all_ = !has_records;
   if (asks_all_) return;
   const Sample sample = TakeSample();
@@ -101,7 +101,7 @@ MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot,
 }
 
 /// Of the leaves whose paths are indexed, in the order of the snapshot's parts.
-void MemoryFilter::FindKeys(store::Store& store, const std::atomic<bool>& cancel) {
+void MemoryFilter::FindKeys(store::Store& store) {
   const size_t leaves = filter_.leaves().size();
   key_conditions_.resize(leaves);
   for (Part& part : parts_) part.keys.resize(leaves);
@@ -118,7 +118,7 @@ void MemoryFilter::FindKeys(store::Store& store, const std::atomic<bool>& cancel
     columns.emplace_back(i, *path);
   }
   if (columns.empty()) return;
-  for (size_t i = 0; i < parts_.size() && !cancel.load(std::memory_order_relaxed); ++i) {
+  for (size_t i = 0; i < parts_.size() && !cancel_.load(std::memory_order_relaxed); ++i) {
     if (snapshot_.parts[i].slots == 0) continue;
     parts_[i].holds = index.KeysOf(store, *paths, snapshot_.parts[i]);
     if (parts_[i].holds == nullptr) continue;
@@ -167,13 +167,13 @@ MemoryFilter::Sample MemoryFilter::TakeSample() const {
     const auto word = static_cast<uint32_t>(at / 64);
     const uint64_t within = BitsWithin(word, 0, snapshot_.parts[part].slots);
     const filter::Lanes known = AskKnown(PartOf(segment), word);
-    const uint64_t open = within & ~known.no;
+    const uint64_t open = LiveSlots(segment, word, within & ~known.no);
     looked_at += static_cast<uint64_t>(std::popcount(within));
     possible += static_cast<uint64_t>(std::popcount(open));
     // The first possible one from a place on that is another in each set.
     const uint64_t from = open & kAll << at % 64;
     const uint64_t bit = from != 0 ? from & (~from + 1) : open & (~open + 1);
-    if (LiveSlots(segment, word, bit) == 0) continue;
+    if (bit == 0) continue;
     ++sample.asked;
     if ((bit & ~known.yes) != 0) ++sample.unknown;
     const auto slot = static_cast<Slot>(word * 64 + static_cast<uint32_t>(std::countr_zero(bit)));
@@ -207,7 +207,7 @@ void MemoryFilter::Mark(const store::Segment& segment, uint32_t first, uint32_t 
     const uint64_t wanted = BitsWithin(word, first, end);
     filter::Lanes answer = AskKnown(part, word);
     const uint64_t undecided = wanted & ~(answer.yes | answer.no);
-    if (asks_all_ && undecided != 0) {
+    if (asks_all_ && undecided != 0 && !cancel_.load(std::memory_order_relaxed)) {
       AskRecords(part, word, LiveSlots(segment, word, undecided));
       answer = AskKnown(part, word);
     }

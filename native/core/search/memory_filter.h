@@ -48,7 +48,7 @@ class SlotMask {
 
 class MemoryFilter {
  public:
-  /// `limit`: hits that are wanted. Incomplete, and of no more use than to be thrown away, once `cancel` is true.
+  /// `limit`: hits that are wanted. Once `cancel`, which outlives this, is true, answers are cheap and wrong.
   MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter, uint64_t limit,
                const std::atomic<bool>& cancel);
   ~MemoryFilter();
@@ -82,7 +82,7 @@ class MemoryFilter {
     double memories = 0;  // all of them in the snapshot, estimated
   };
 
-  void FindKeys(store::Store& store, const std::atomic<bool>& cancel);
+  void FindKeys(store::Store& store);
   bool ChooseToAskAll(const Sample& sample, uint64_t limit) const;
   Sample TakeSample() const;
   const Part& PartOf(const store::Segment& segment) const;
@@ -93,6 +93,7 @@ class MemoryFilter {
 
   const store::Snapshot& snapshot_;
   const filter::Filter& filter_;
+  const std::atomic<bool>& cancel_;
   std::vector<std::shared_ptr<ConditionAnswers>> conditions_;        // one per leaf; nullptr for columns
   std::vector<Part> parts_;                                          // by address of the segment
   std::vector<std::optional<filter::KeyCondition>> key_conditions_;  // one per leaf; none: its path is not indexed

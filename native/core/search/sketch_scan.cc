@@ -80,9 +80,12 @@ void SketchScanner::BoundPrefixes(const Chunk& chunk) {
 float SketchScanner::SeedBound(double wanted) {
   scratch_.group_best.clear();
   for (size_t group = 0; group < scratch_.upper.size(); group += kernels::kSketchGroup) {
-    scratch_.group_best.push_back(
-        *std::max_element(scratch_.upper.begin() + static_cast<ptrdiff_t>(group),
-                          scratch_.upper.begin() + static_cast<ptrdiff_t>(group + kernels::kSketchGroup)));
+    // Not std::max_element: sketches have no checksum, and a bound that is no number has no place in an order.
+    float best = kNoCut;
+    for (size_t i = group; i < group + kernels::kSketchGroup; ++i) {
+      if (scratch_.upper[i] > best) best = scratch_.upper[i];
+    }
+    scratch_.group_best.push_back(best);
   }
   if (static_cast<double>(scratch_.group_best.size()) <= wanted) return kLowest;
   const auto at = scratch_.group_best.begin() + static_cast<ptrdiff_t>(wanted);

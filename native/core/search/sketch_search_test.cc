@@ -1,5 +1,8 @@
 // Searching by sketches keeps the hits that it promises, returns nothing that is dead, and scores as the exact search.
 
+#include <pthread.h>
+#include <time.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -325,6 +328,97 @@ TEST(SketchSearch, HitsAreOfOneMomentWhileOthersWrite) {
       }
     }
   });
+}
+
+// Damaged sketches, or such as are written at that moment, may make any number of a bound, or none.
+TEST(SketchSearch, BoundsThatAreNoNumbersCostTheirMemoriesAndNothingElse) {
+  Random random(TestSeed());
+  test::StoreFixture store(64);
+  ASSERT_OK(store.Open());
+  Fill(*store, Data::kDense, 9000, random);
+  const auto snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  const size_t prefix_words = store->sketch_coder().prefix_words();
+  std::set<Sequence> damaged;
+  for (const store::Snapshot::Part& part : snapshot->parts) {
+    for (uint32_t raw = 0; raw < part.slots; ++raw) {
+      if (random.Below(3) != 0) continue;
+      const kernels::SketchPlace place = part.segment->sketch(static_cast<Slot>(raw));
+      // Both terms words: not a number, whatever the code.
+      std::memset(place.group + (prefix_words * kernels::kSketchGroup + place.lane) * 4, 0xFF, 4);
+      std::memset(place.group + ((prefix_words + 1) * kernels::kSketchGroup + place.lane) * 4, 0xFF, 4);
+      damaged.insert(LoadRelaxed(part.segment->born(static_cast<Slot>(raw))));
+    }
+  }
+  double sum = 0;
+  constexpr int kQueries = 20;
+  for (int i = 0; i < kQueries; ++i) {
+    const std::vector<float> query = Make(Data::kDense, 0, 64, random);
+    const auto found = Ask(*store, query, false);
+    ASSERT_EQ(found.size(), 10u);
+    SearchRequest all;
+    all.query = query;
+    all.limit = 200;
+    all.exact = true;
+    auto exact = Search(*store, all, kGo);
+    ASSERT_OK(exact);
+    std::erase_if(*exact, [&](const SearchHit& hit) { return damaged.count(hit.sequence) != 0; });
+    exact->resize(10);
+    for (const SearchHit& hit : found) EXPECT_EQ(damaged.count(hit.sequence), 0u);
+    sum += Recall(*exact, found);
+  }
+  EXPECT_GE(sum / kQueries, 0.97);
+}
+
+/// Processor time of a thread, in microseconds: what else the machine does is not in it.
+double ProcessorMicroseconds(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
+}
+
+TEST(SketchSearch, EndsWithinTenMillisecondsOfProcessorTimeWhenItIsCancelled) {
+  Random random(TestSeed());
+  test::StoreFixture store(384);
+  ASSERT_OK(store.Open());
+  Fill(*store, Data::kClustered, 20000, random);
+  const std::vector<float> vector = Make(Data::kClustered, 3, 384, random);
+  const std::vector<std::span<const float>> queries(400, vector);
+  double worst = 0;
+  for (int round = 0; round < 12; ++round) {
+    // Records that nobody asked before, all of them; exact and by sketches; many queries.
+    const Result<filter::Filter> filter =
+        filter::Filter::Compile(R"({"metadata":{"none":{"eq":)" + std::to_string(round) + "}}}");
+    ASSERT_OK(filter);
+    SearchRequest request;
+    request.exact = round % 2 == 0;
+    request.threads = 1;
+    if (round % 3 == 0) request.filter = &*filter;
+    std::atomic<bool> cancel{false};
+    std::atomic<bool> ended{false};
+    std::atomic<bool> noted{false};
+    double ended_at = 0;
+    Status status;
+    std::thread searching([&] {
+      const auto hits = SearchMany(*store, request, queries, cancel);
+      ended_at = ProcessorMicroseconds(CLOCK_THREAD_CPUTIME_ID);
+      status = hits.ok() ? Status::Ok() : hits.status();
+      ended.store(true);
+      while (!noted.load()) std::this_thread::yield();  // its clock ends with it
+    });
+    clockid_t clock{};
+    ASSERT_EQ(pthread_getcpuclockid(searching.native_handle(), &clock), 0);
+    const double wait_until = 1000.0 * (round % 4);  // at different moments of its own time
+    while (!ended.load() && ProcessorMicroseconds(clock) < wait_until) std::this_thread::yield();
+    const double cancelled_at = ProcessorMicroseconds(clock);
+    cancel.store(true);
+    noted.store(true);
+    searching.join();
+    if (status.ok()) continue;  // it was faster
+    EXPECT_TRUE(status.code() == ErrorCode::kAborted);
+    worst = std::max(worst, ended_at - cancelled_at);
+  }
+  EXPECT_LT(worst, 10000);
 }
 
 // A power cut may keep an embedding and lose its sketch: recovery makes the sketch again.
