@@ -82,7 +82,9 @@ rows.push(['indexed', 0, { metadata: { indexed10: -1 } }, () => ({ metadata: { i
 rows.push(['plain', 0, { metadata: { plain10: -1 } }, () => ({ metadata: { plain10: -1 - fresh++ } })])
 
 const unfiltered = search()
-console.log(`${n} memories, ${dimensions} dimensions, limit ${limit}; milliseconds. Without a filter ${unfiltered.toFixed(2)}`)
+console.log(
+  `${n} memories, ${dimensions} dimensions, limit ${limit}; milliseconds. Without a filter ${unfiltered.toFixed(2)}`,
+)
 console.log('filter       selectivity   hits    first   ratio    again   ratio   entries')
 for (const [name, share, filter, next] of rows) {
   const hits = store.searchSync(queries[0], { limit, filter: next?.() ?? filter }).length
