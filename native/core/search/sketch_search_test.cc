@@ -1,4 +1,5 @@
-// Searching by sketches keeps the hits that it promises, returns nothing that is dead, and scores as the exact search.
+// All that searching by sketches promises, in one file since the tests share their data: the hits kept, nothing dead
+// returned, scores as of the exact search.
 
 #include <pthread.h>
 #include <time.h>
