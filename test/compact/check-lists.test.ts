@@ -28,14 +28,14 @@ function expectExactly(store: Store, names: readonly string[], bytes: number): v
 
 test('K1: of 100 stored the even ones are removed: space comes back, the 50 others are exact', async () => {
   const store = makeStore()
-  putAll(store, ids(100), 400)
+  putAll(store, ids(100), 4000)
   for (let at = 0; at < 100; at += 2) store.delete(`m${at}`)
   const { bytesBefore, bytesAfter } = await store.compact()
   expect(bytesAfter).toBeLessThan(bytesBefore)
   expectExactly(
     store,
     ids(100).filter((_, at) => at % 2 === 1),
-    400,
+    4000,
   )
 })
 

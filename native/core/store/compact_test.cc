@@ -227,8 +227,9 @@ TEST(Compact, ASecondOneAtTheSameTimeIsBusyOrWaits) {
   for (int i = 0; i < 1500; ++i) scene.Delete("m" + std::to_string(i));
   std::atomic<int> done{0};
   std::atomic<int> busy{0};
-  test::RunThreads(4, [&](int) {
-    const Result<CompactResult> result = scene.fixture->Compact(0, kNever);
+  test::RunThreads(4, [&](int index) {
+    const uint64_t timeout = index == 0 ? test::kLockTimeout : 0;
+    const Result<CompactResult> result = scene.fixture->Compact(timeout, kNever);
     if (result.ok()) {
       ++done;
     } else {
