@@ -140,6 +140,8 @@ Status Store::ApplyFrame(Segment& segment, Position position, const format::Fram
       StoreRelease(segment.born(record->slot()), record->header.sequence);
     }
     const uint64_t hash = SipHash13(hash_key_, record->id.data(), record->id.size());
+    // Room was reserved by whoever committed; a table without an empty cell is none that we wrote.
+    if (table.EmptyCell(hash) == nullptr) return Status::Corrupt(FileRole::kCache, 0, 0);
     table.Assign(hash, record->id, Position(segment.number(), offset), *this);
     const Position previous(record->header.previous);
     if (!previous.none()) {

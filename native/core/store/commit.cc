@@ -138,7 +138,7 @@ Result<Sequence> Store::Commit(Batch& batch, uint64_t timeout_us) {
             log_bytes = plan.frame_bytes();
           } else if (end > ReadyLogBytes(open->number())) {
             log_bytes = end;
-          } else if (used + plan.inserts > UsableCells(Table().cells())) {
+          } else if (plan.inserts > 0 && used + plan.inserts > UsableCells(Table().cells())) {
             index_cells = plan.inserts;
           } else {
             THERMOCLINE_RETURN_IF_ERROR(WriteFrame(batch, plan));

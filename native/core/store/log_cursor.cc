@@ -98,7 +98,11 @@ Result<bool> LogCursor::NextFrame() {
     // Before the end every frame was committed, so one that cannot be read is damage, never an end.
     const auto frame = ReadFrame(segment, store_->salt(), offset_, false);
     if (!frame || (frame->record_count > 0 && frame->first_sequence <= last_sequence_)) {
-      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset_);
+      const uint64_t at = offset_;
+      // Told once: where the next frame begins is not known, so the next call goes on with the next segment.
+      ++part_;
+      offset_ = format::kHeaderBytes;
+      return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
     }
     const uint64_t at = offset_;
     offset_ += FrameBytes(*frame);

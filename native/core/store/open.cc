@@ -336,47 +336,6 @@ Status Store::WriteCacheHeader(const io::BootIdentity& boot) {
   return cache_file_.WriteAt(0, {reinterpret_cast<const char*>(&header), sizeof header});
 }
 
-/// Whether the cache carries the marker of a clean close of these very files. A copy has other inodes.
-bool Store::ClosedClean() const {
-  Result<io::FileIdentity> directory = directory_.Identity();
-  Result<io::FileIdentity> cache = cache_file_.Identity();
-  if (!directory.ok() || !cache.ok()) return false;
-  format::CleanMarker marker;
-  std::memcpy(&marker, cache_map_.data() + format::kCleanOffset, sizeof marker);
-  return marker.magic == format::kCleanMagic && marker.crc == Crc32c(0, &marker, offsetof(format::CleanMarker, crc)) &&
-         marker.directory_inode == directory->inode && marker.cache_inode == cache->inode &&
-         marker.list_generation == list_->list_generation && marker.tail == boot_->tail &&
-         marker.index_word == boot_->index && marker.words_crc == Crc32c(0, boot_, sizeof *boot_);
-}
-
-/// Whether what the words point at is there. They are of this boot or of a clean close, but still bytes from a file.
-bool Store::WordsAreSane() {
-  const std::shared_ptr<const format::Meta> list = List();
-  Result<uint64_t> size = cache_file_.Size();
-  if (!size.ok()) return false;
-  const IndexWord index{LoadRelaxed(boot_->index)};
-  if (index.offset() < format::kIndexOffset || index.cells_log2() < 9 || index.cells_log2() > 40 ||
-      index.offset() + index.bytes() > *size || index.offset() + index.bytes() > cache_map_.length()) {
-    return false;
-  }
-  const Position tail(LoadRelaxed(boot_->tail));
-  const Position last(LoadRelaxed(boot_->last_frame));
-  const uint64_t claim = LoadRelaxed(boot_->claim);
-  if (list->IndexOf(static_cast<SegmentNumber>(ClaimSegment(claim))) < 0) return false;
-  if (last.none() != tail.none() && !tail.none()) {
-    // A first frame that was committed and not applied.
-    return tail.segment() == static_cast<SegmentNumber>(ClaimSegment(claim));
-  }
-  if (last.none()) return true;
-  if (list->IndexOf(tail.segment()) < 0 || list->IndexOf(last.segment()) < 0) return false;
-  Result<Segment*> tail_segment = GetSegment(tail.segment());
-  Result<Segment*> last_segment = GetSegment(last.segment());
-  if (!tail_segment.ok() || !last_segment.ok()) return false;
-  if ((*tail_segment)->log_file().Size().ok() && *(*tail_segment)->log_file().Size() < tail.offset()) return false;
-  const auto frame = ReadFrame(**last_segment, salt_, last.offset(), false);
-  return frame && last.offset() + FrameBytes(*frame) <= (*last_segment)->log_capacity();
-}
-
 /// Removes the clean marker before the first write of a session (R6): what follows is not covered by it.
 Status Store::SessionWritable(uint64_t timeout_us) {
   const auto is_removed = [this] {
@@ -387,6 +346,8 @@ Status Store::SessionWritable(uint64_t timeout_us) {
   THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
   Status status = Status::Ok();
   if (!is_removed()) {
+    // Nobody wrote in this session yet, so it can be counted: room in the index is given out by it.
+    StoreRelaxed(boot_->index_used, Table().CountUsed());
     std::memset(cache_map_.data() + format::kCleanOffset, 0, sizeof(format::CleanMarker));
     const bool syncs = Syncs();
     if (syncs) status = cache_file_.SyncData();
