@@ -199,7 +199,7 @@ export function checkIf(id: string, ifSequence: number): EncodedOperation {
 export class MoveFrame {
   readonly #root: Root
   /** Bits to change, by segment. */
-  readonly #changes = new Map<ListedSegment, { counting: Counting; bits: Uint8Array }>()
+  readonly #changes = new Map<number, { counting: Counting; bits: Uint8Array }>()
   #segments: ListedSegment[] | undefined
   #next: number
   readonly #dropped: number[] = []
@@ -216,7 +216,7 @@ export class MoveFrame {
     this.#segments = [...(this.#segments ?? this.#root.segments), segment]
     this.#next = Math.max(this.#next, segment.number + 1)
     const none = new Uint8Array((segment.entries + 7) >> 3)
-    this.#changes.set(segment, { counting: { sequence: 0, bits: none, count: 0 }, bits: none })
+    this.#changes.set(segment.number, { counting: { sequence: 0, bits: none, count: 0 }, bits: none })
   }
 
   /** Lists a segment no more, under the condition that what counts in it has not changed. */
@@ -228,10 +228,10 @@ export class MoveFrame {
 
   /** An entry counts from this frame on, or no more. */
   setCounting(segment: ListedSegment, counting: Counting, ordinal: number, counts: boolean): void {
-    let change = this.#changes.get(segment)
+    let change = this.#changes.get(segment.number)
     if (change === undefined) {
       change = { counting, bits: Uint8Array.from(counting.bits) }
-      this.#changes.set(segment, change)
+      this.#changes.set(segment.number, change)
     }
     const bit = 1 << (ordinal & 7)
     const byte = change.bits[ordinal >> 3] as number
@@ -278,10 +278,10 @@ export class MoveFrame {
       const metadata = { segments: this.#segments.map((segment) => ({ ...segment })), next: this.#next }
       moves.push(operationIf({ put: { id: rootId, metadata } }, this.#root.sequence))
     }
-    for (const [segment, { counting, bits }] of this.#changes) {
-      if (this.#dropped.includes(segment.number)) continue
+    for (const [number, { counting, bits }] of this.#changes) {
+      if (this.#dropped.includes(number)) continue
       const content = Buffer.from(bits).toString('base64')
-      moves.push(operationIf({ put: { id: segmentId(segment.number), content } }, counting.sequence))
+      moves.push(operationIf({ put: { id: segmentId(number), content } }, counting.sequence))
     }
     return [...moves, ...this.#hidden]
   }

@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { brotliCompress, brotliDecompressSync, constants, crc32, deflateRaw, inflateRawSync } from 'node:zlib'
 import { Failure, failure } from '../errors'
 import type { Memory } from '../types'
+import { encodeMetadata } from '../warm/metadata-encoder'
 import { coldEncodings, decodeRows, encodeRows, planeSizes } from './cold-rows'
 import type { ColdCodec, ColdEmbeddings } from './types'
 
@@ -209,7 +210,8 @@ function decodeNumbers(planes: Buffer, count: number): Float64Array {
 export async function encodeColdFile(memories: readonly Memory[], options: EncodeOptions): Promise<Buffer> {
   const encoder = new Encoder(options)
   const texts = memories.map(({ metadata, content }): [Buffer, Buffer] => {
-    return [Buffer.from(encodePlain(metadata)), content === null ? Buffer.alloc(0) : Buffer.from(content)]
+    const text = encodeMetadata(metadata)
+    return [Buffer.from(text === '{}' ? '' : text), content === null ? Buffer.alloc(0) : Buffer.from(content)]
   })
   const textBlocks = await encoder.textBlocks(texts)
   const embeddings = memories.flatMap(({ embedding }) => (embedding === null ? [] : [embedding]))
@@ -238,16 +240,6 @@ export async function encodeColdFile(memories: readonly Memory[], options: Encod
 function contentLength(content: string | null, text: readonly [Buffer, Buffer] | undefined): number {
   return content === null || text === undefined ? -1 : text[1].length
 }
-
-/** JSON that keeps the sign of zeros, which JSON.stringify drops; `{}` is nothing. */
-function encodePlain(metadata: object): string {
-  const text = JSON.stringify(metadata, (_key, value: unknown) => (Object.is(value, -0) ? negativeZero : value))
-  return text === '{}' ? '' : text.replaceAll(negativeZeroText, '-0.0')
-}
-
-// No well-formed string holds a lone surrogate, so no text of a memory can be taken for this mark.
-const negativeZero = '\ud800-0'
-const negativeZeroText = JSON.stringify(negativeZero)
 
 /** What a header says. CORRUPT: not a header of this version, or a damaged one. */
 export function decodeHeader(header: Buffer, fileBytes: number): ColdShape & { directory: Block } {

@@ -17,6 +17,7 @@ import {
   type Directory,
   headerBytes,
 } from './cold-format'
+import { decodeMetadata } from '../warm/metadata-encoder'
 import type { Facts } from './filter-match'
 
 /** Decoded parts of cold files, by file and part. */
@@ -153,7 +154,8 @@ export class ColdSegment {
     const contentLength = contentBytes[ordinal] as number
     if (metadataEnd + Math.max(0, contentLength) > texts.length) throw coldCorrupt('its texts', block.offset)
     const content = contentLength < 0 ? null : texts.toString('utf8', metadataEnd, metadataEnd + contentLength)
-    return [parseMetadata(texts.toString('utf8', at, metadataEnd), block), content]
+    const metadata = texts.toString('utf8', at, metadataEnd)
+    return [decodeMetadata(metadata === '' ? undefined : metadata), content]
   }
 
   /** A copy of an entry's embedding, or null. */
@@ -213,15 +215,6 @@ export class ColdSegment {
     const [part, bytes] = make()
     this.#cache.set(key, { part, bytes: Math.max(1, bytes) })
     return part
-  }
-}
-
-function parseMetadata(text: string, block: Block): JsonObject {
-  if (text === '') return {}
-  try {
-    return JSON.parse(text) as JsonObject
-  } catch {
-    throw coldCorrupt('its metadata', block.offset)
   }
 }
 

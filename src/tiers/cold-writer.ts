@@ -80,8 +80,7 @@ export class ColdWriter {
 
   /** Takes memories in that are not in warm, replacing those of the same ids in cold. */
   async accept(memories: readonly Memory[]): Promise<void> {
-    const newest = new Map(memories.map((memory) => [memory.id, memory]))
-    for await (const { listed, chunk } of this.#writeAll([...newest.values()])) {
+    for await (const { listed, chunk } of this.#writeAll(memories)) {
       while (!this.#acceptChunk(listed, chunk));
     }
   }
@@ -104,7 +103,9 @@ export class ColdWriter {
     memories: readonly Memory[],
     signal?: AbortSignal,
   ): AsyncGenerator<{ listed: ListedSegment; chunk: readonly Memory[] }> {
-    const ordered = [...memories].sort((a, b) => a.sequence - b.sequence)
+    // An id twice in a frame would conflict with itself.
+    const newest = new Map(memories.map((memory) => [memory.id, memory]))
+    const ordered = [...newest.values()].sort((a, b) => a.sequence - b.sequence)
     for (let from = 0; from < ordered.length; from += this.segmentMemories) {
       if (signal?.aborted === true) throw abortError(signal)
       const chunk = ordered.slice(from, from + this.segmentMemories)

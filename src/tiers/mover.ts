@@ -63,8 +63,9 @@ export class Mover {
   async #move(options: CheckedMaintain, perSecond: number): Promise<Work> {
     const { signal } = options
     const pressure = this.#pressure()
-    const ids = options.demote ?? (await this.#plan(pressure, options))
-    const demoted = await this.#demote(ids.slice(0, options.limit), perSecond, signal)
+    const ids = options.demote === undefined ? undefined : [...new Set(options.demote)]
+    const chosen = ids ?? (await this.#plan(pressure, options))
+    const demoted = await this.#demote(chosen.slice(0, options.limit), perSecond, signal)
     const rewritten = await this.#rewrite(options.compactCold, signal)
     const bytesRemoved = this.#host.isClosed() ? 0 : await this.#host.cold.writer.sweep()
     return { demoted, rewritten, bytesRemoved, pressure }

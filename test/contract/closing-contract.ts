@@ -34,7 +34,8 @@ const asynchronous: [string, (store: Store) => Promise<unknown>][] = [
   ['backup', (store) => store.backup('somewhere')],
 ]
 
-export function closingContract(makeStore: StoreMaker): void {
+/** `more`: methods that the store has besides those of the contract, and tests elsewhere. */
+export function closingContract(makeStore: StoreMaker, more: readonly string[] = []): void {
   test('every method of a closed store throws or rejects with CLOSED, misuse or not', async () => {
     const { store } = temporaryStore(makeStore)
     store.put({ id: 'a', embedding: [1, 0, 0] })
@@ -52,7 +53,7 @@ export function closingContract(makeStore: StoreMaker): void {
 
   test('the list above names every method of the contract', () => {
     const { store } = temporaryStore(makeStore)
-    const listed = [...synchronous, ...asynchronous].map(([name]) => name)
+    const listed = [...[...synchronous, ...asynchronous].map(([name]) => name), ...more]
     const there = Object.getOwnPropertyNames(Object.getPrototypeOf(store)).filter((name) => name !== 'constructor')
     expect(there.filter((name) => name !== 'close').sort()).toEqual(listed.sort())
   })

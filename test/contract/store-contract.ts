@@ -2,7 +2,7 @@
 //
 //   storeContract('WarmTier', (directory, options) => openWarmTier(directory, options))
 //
-// `makeStore` opens the store in a directory or creates it there, and may be asked for several handles on one.
+// `moreMethods`: those that it has besides. `makeStore` opens the store in a directory or creates it there, and may be asked for several handles on one.
 
 import { describe } from 'vitest'
 import type { StoreMaker } from '../support/temporary.js'
@@ -15,7 +15,7 @@ import { searchContract } from './search-contract.js'
 import { valueContract } from './value-contract.js'
 import { writeContract } from './write-contract.js'
 
-export function storeContract(name: string, makeStore: StoreMaker): void {
+export function storeContract(name: string, makeStore: StoreMaker, moreMethods?: readonly string[]): void {
   describe(`${name} keeps the contract of a Store`, () => {
     describe('writing', () => writeContract(makeStore))
     describe('putMany and write', () => putManyContract(makeStore))
@@ -24,6 +24,6 @@ export function storeContract(name: string, makeStore: StoreMaker): void {
     describe('filters', () => filterContract(makeStore))
     describe('changes', () => changesContract(makeStore))
     describe('values', () => valueContract(makeStore))
-    describe('closing', () => closingContract(makeStore))
+    describe('closing', () => closingContract(makeStore, moreMethods))
   })
 }
