@@ -1,0 +1,83 @@
+// Spaces: apart, lazily made, listed, dropped for real, within a budget, safe from tricks with names.
+
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { openSpaces, type Spaces, type SpacesOptions } from 'thermocline'
+import { expect, onTestFinished, test } from 'vitest'
+import { codeOf } from '../support/failures.js'
+import { temporaryDirectory } from '../support/temporary.js'
+
+function open(options: SpacesOptions = {}, root = temporaryDirectory()): Spaces & { root: string } {
+  const spaces = openSpaces(root, { dimensions: 2, durability: 'none', mover: false, ...options })
+  onTestFinished(() => spaces.close())
+  return Object.assign(spaces, { root })
+}
+
+test('EP-SPACE-1: the same id in two spaces keeps two contents, also after reopening', () => {
+  const spaces = open()
+  spaces.space('ada').put({ id: 'same', content: 'of ada' })
+  spaces.space('bob').put({ id: 'same', content: 'of bob' })
+  spaces.close()
+  const again = open({}, spaces.root)
+  expect(again.list()).toEqual(['ada', 'bob'])
+  expect(['ada', 'bob'].map((name) => again.space(name).get('same')?.content)).toEqual(['of ada', 'of bob'])
+})
+
+test('EP-SPACE-2: names that could lead elsewhere are refused, and nothing is made', () => {
+  const spaces = open()
+  const tricks = ['', '.', '..', '../x', 'a/b', 'a\\b', '/etc', 'a\0', 'A', 'ü', '-a', '_a', 'a.b', ' a', 'x'.repeat(65), 'con.']
+  for (const name of tricks) {
+    for (const call of [() => spaces.space(name), () => spaces.has(name)]) expect(codeOf(call)).toBe('ARGUMENT')
+  }
+  expect(codeOf(() => spaces.space(7 as never))).toBe('ARGUMENT')
+  expect(readdirSync(spaces.root)).toEqual([])
+})
+
+test('EP-SPACE-3: asking for a space again gives the same one, however many are open', () => {
+  const spaces = open({ openMax: 3 })
+  const handles = Array.from({ length: 10 }, (_, at) => spaces.space(`s${at}`))
+  for (const [at, store] of handles.entries()) store.put({ id: 'a', content: `${at}` })
+  expect(spaces.stats()).toEqual({ spaces: 10, open: 3 })
+  // Those that were closed to make room are opened again.
+  for (const [at, store] of handles.entries()) expect(store.get('a')?.content).toBe(`${at}`)
+  expect(spaces.space('s4')).toBe(handles[4])
+})
+
+test('a space costs nothing until it is used', () => {
+  const spaces = open()
+  spaces.space('ada')
+  expect([spaces.list(), spaces.has('ada')]).toEqual([[], false])
+})
+
+test('a dropped space is gone from the disk and from searches', async () => {
+  const spaces = open()
+  for (const name of ['ada', 'bob']) spaces.space(name).put({ id: name, embedding: [1, 0] })
+  expect(await spaces.drop('ada')).toBe(true)
+  expect([await spaces.drop('ada'), existsSync(join(spaces.root, 'ada')), readdirSync(spaces.root)]).toEqual([
+    false,
+    false,
+    ['bob'],
+  ])
+  expect((await spaces.search([1, 0])).map(({ space }) => space)).toEqual(['bob'])
+})
+
+test('a search over several spaces merges their hits', async () => {
+  const spaces = open()
+  for (const [at, name] of ['a', 'b', 'c'].entries()) spaces.space(name).put({ id: 'x', embedding: [1, at] })
+  expect((await spaces.search([1, 0], { limit: 2 })).map(({ space }) => space)).toEqual(['a', 'b'])
+  expect((await spaces.search([1, 0], { spaces: ['c', 'absent'] })).map(({ space }) => space)).toEqual(['c'])
+  expect(spaces.list()).toEqual(['a', 'b', 'c'])
+})
+
+test('beyond the budget of all spaces the faintest memories are forgotten', async () => {
+  const spaces = open({ bytesMax: 2500 })
+  for (const [at, name] of ['a', 'b', 'c', 'd'].entries()) {
+    spaces.space(name).put({ id: 'x', content: 'y'.repeat(1000), activation: (at + 1) / 4 })
+  }
+  const { bytes, forgotten } = await spaces.maintain()
+  expect(bytes).toBeGreaterThan(4000)
+  expect(forgotten).toEqual([
+    { space: 'a', id: 'x' },
+    { space: 'b', id: 'x' },
+  ])
+})
