@@ -14,7 +14,16 @@ const modules = [
   { name: 'thermocline/warm', entry: 'src/warm/index.ts' },
 ]
 // Where an export comes from decides its place among others of its kind.
-const order = ['index', 'store', 'types', 'filter-types', 'errors'].map((name) => join(root, 'src', `${name}.ts`))
+const order = [
+  'index',
+  'store',
+  'types',
+  'tiers/types',
+  'tiers/spaces',
+  'tiers/tiered-store',
+  'filter-types',
+  'errors',
+].map((name) => join(root, 'src', `${name}.ts`))
 const columns = 120
 const introduction = [
   '# API',

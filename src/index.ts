@@ -6,10 +6,17 @@ import { openWarmTier } from './warm/warm-tier'
 
 export { type CodedError, type ErrorDetails, type ErrorFacts, isThermoclineError, ThermoclineError } from './errors'
 export type { Store } from './store'
-export type * from './types'
-export { openSpaces, type SpaceHit, type Spaces, type SpacesMaintenance, type SpacesOptions, type SpacesStats } from './tiers/spaces'
+export {
+  openSpaces,
+  type SpaceHit,
+  type Spaces,
+  type SpacesMaintenance,
+  type SpacesOptions,
+  type SpacesStats,
+} from './tiers/spaces'
 export { openTiered } from './tiers/tiered-store'
 export type * from './tiers/types'
+export type * from './types'
 export { salvage } from './warm/salvage'
 
 /**

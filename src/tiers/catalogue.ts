@@ -262,7 +262,11 @@ export class MoveFrame {
     if (moves.length > 0) {
       // Marked before everything else; the marker goes in the same frame, so that none is left behind.
       const marker = `${markerPrefix}${moves.length + 1}`
-      before.push(operationIf({ put: { id: marker } }, anySequence), operationIf({ delete: marker }, anySequence), ...moves)
+      before.push(
+        operationIf({ put: { id: marker } }, anySequence),
+        operationIf({ delete: marker }, anySequence),
+        ...moves,
+      )
     }
     try {
       return warm.writeIf([...before, ...this.#shown]).lastSequence

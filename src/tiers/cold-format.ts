@@ -258,7 +258,13 @@ export function decodeHeader(header: Buffer, fileBytes: number): ColdShape & { d
   if (!(offset >= headerBytes && length >= 0 && offset + length === fileBytes)) throw coldCorrupt('its size', 32)
   if (!(rawBytes >= 0 && rawBytes <= 1 << 30)) throw coldCorrupt('its header', 48)
   const dimensions = header.readUInt32LE(12)
-  return { dimensions, encoding, codec, entries, directory: { offset, length, rawBytes, crc: header.readUInt32LE(28), first: 0 } }
+  return {
+    dimensions,
+    encoding,
+    codec,
+    entries,
+    directory: { offset, length, rawBytes, crc: header.readUInt32LE(28), first: 0 },
+  }
 }
 
 /** Takes parts off the front of a directory. */
@@ -330,7 +336,8 @@ export function decodeDirectory(packed: Buffer, shape: ColdShape & { directory: 
   for (let at = 1; at < entries; at++) idEnd[at] = (idEnd[at] as number) + (idEnd[at - 1] as number)
   const ids = Buffer.from(reader.take(entries === 0 ? 0 : (idEnd[entries - 1] as number)))
   reader.end()
-  if (contentBytes.some((bytes) => bytes < -1) || metadataBytes.some((bytes) => bytes < 0)) throw coldCorrupt('its texts')
+  if (contentBytes.some((bytes) => bytes < -1) || metadataBytes.some((bytes) => bytes < 0))
+    throw coldCorrupt('its texts')
   return {
     textBlocks,
     rowBlocks,

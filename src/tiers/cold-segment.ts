@@ -3,21 +3,21 @@
 // Not here: which entries count. That is written in the warm log (`catalogue.ts`); a file itself never changes.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import type { LRUCache } from 'lru-cache'
 import { crc32 } from 'node:zlib'
+import type { LRUCache } from 'lru-cache'
 import type { JsonObject, Memory } from '../types'
+import { decodeMetadata } from '../warm/metadata-encoder'
 import {
   type Block,
   type ColdShape,
   coldCorrupt,
+  type Directory,
   decodeDirectory,
   decodeHeader,
   decodeRowBlock,
   decodeTextBlock,
-  type Directory,
   headerBytes,
 } from './cold-format'
-import { decodeMetadata } from '../warm/metadata-encoder'
 import type { Facts } from './filter-match'
 
 /** Decoded parts of cold files, by file and part. */

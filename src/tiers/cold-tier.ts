@@ -8,7 +8,15 @@ import { LRUCache } from 'lru-cache'
 import { Failure, failure, isThermoclineError } from '../errors'
 import type { Filter, Hit, Memory, Metric, Problem } from '../types'
 import type { WarmTier } from '../warm/warm-tier'
-import { Catalogue, type CatalogueSnapshot, type Counting, hasBit, type ListedSegment, MoveFrame, type Root } from './catalogue'
+import {
+  Catalogue,
+  type CatalogueSnapshot,
+  type Counting,
+  hasBit,
+  type ListedSegment,
+  MoveFrame,
+  type Root,
+} from './catalogue'
 import { coldCorrupt } from './cold-format'
 import { type ColdCache, ColdSegment } from './cold-segment'
 import { ColdWriter } from './cold-writer'
@@ -372,4 +380,3 @@ export function commitOrConflict(frame: MoveFrame, warm: WarmTier): number | fal
     throw error
   }
 }
-

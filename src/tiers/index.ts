@@ -1,7 +1,7 @@
 // `thermocline/tiers`: the parts of the tiered store, for tools and tests that look below it.
 
-export { ColdTier, type ColdTierOptions } from './cold-tier'
 export { fromHalf, toHalf } from './cold-rows'
+export { ColdTier, type ColdTierOptions } from './cold-tier'
 export { compileFilter } from './filter-match'
 export { type Forgettable, planForgetting } from './forget'
 export { HotTier, type HotTierOptions } from './hot-tier'
@@ -12,12 +12,12 @@ export {
   decay,
   isHot,
   isWorthRewriting,
-  makePolicy,
   type Move,
+  makePolicy,
+  type Policy,
   planDemotions,
   planHot,
   planWarm,
-  type Policy,
   policyDefaults,
   pressureOf,
   pressureShares,

@@ -8,7 +8,16 @@ import { setImmediate, setTimeout as wait } from 'node:timers/promises'
 import { abortError } from '../errors'
 import type { Counting, ListedSegment } from './catalogue'
 import type { ColdTier } from './cold-tier'
-import { activationAt, type Candidate, halfLifeOf, isWorthRewriting, planDemotions, planWarm, pressureOf, type Policy } from './policy'
+import {
+  activationAt,
+  type Candidate,
+  halfLifeOf,
+  isWorthRewriting,
+  type Policy,
+  planDemotions,
+  planWarm,
+  pressureOf,
+} from './policy'
 import type { CheckedMaintain } from './tiered-options'
 import type { MaintainResult, PressureLevel } from './types'
 import type { WarmAdapter } from './warm-adapter'
@@ -156,4 +165,3 @@ function groupsOf(
   }
   return groups
 }
-

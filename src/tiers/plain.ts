@@ -31,7 +31,8 @@ function copyObject(object: JsonObject): JsonObject {
   for (const key in object) {
     const value = copyJson(object[key] as JsonValue)
     // Assigning would set the prototype.
-    if (key === '__proto__') Object.defineProperty(copy, key, { value, writable: true, enumerable: true, configurable: true })
+    if (key === '__proto__')
+      Object.defineProperty(copy, key, { value, writable: true, enumerable: true, configurable: true })
     else copy[key] = value
   }
   return copy

@@ -32,7 +32,10 @@ export async function recall(host: RecallHost, cue: CheckedCue): Promise<Recalle
   return query === undefined ? await recallAll(host, cue) : await recallSimilar(host, cue, query)
 }
 
-async function makeQuery({ store, embed }: RecallHost, { embedding, text, like }: CheckedCue): Promise<Vector | undefined> {
+async function makeQuery(
+  { store, embed }: RecallHost,
+  { embedding, text, like }: CheckedCue,
+): Promise<Vector | undefined> {
   if (text !== undefined) {
     if (embed === undefined) throw wrongType('a cue of text needs the option embed')
     return await embed(text)

@@ -2,10 +2,10 @@
 //
 // Not here: anything within a store. A space is made when it is first used, and closed when too many others are in use.
 
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { closedError, Failure, failure, outOfRange, wrongType } from '../errors'
 import { checkInteger, checkPath, describe } from '../options'
@@ -60,6 +60,7 @@ export interface Spaces {
    * `close`, NOT_FOUND once it was dropped and `create` is false.
    */
   space(name: string): MemoryStore
+  /** Whether the space has been used. */
   has(name: string): boolean
   /** Names of all spaces, sorted. */
   list(): string[]
@@ -71,7 +72,9 @@ export interface Spaces {
   search(query: Vector, options?: SearchOptions & { spaces?: Iterable<string> | undefined }): Promise<SpaceHit[]>
   /** Applies each space's policy, then forgets the memories of lowest activation until all fit into `bytesMax`. */
   maintain(): Promise<SpacesMaintenance>
+  /** How many there are, and are open. */
   stats(): SpacesStats
+  /** Closes every open space. Idempotent; any later call throws CLOSED. */
   close(): void
 }
 

@@ -47,7 +47,7 @@ import { HotTier } from './hot-tier'
 import { TierMeter } from './measure'
 import { Mover } from './mover'
 import { copyMemory } from './plain'
-import { activationAt, halfLifeOf, isHot, planHot, type Policy, reinforced } from './policy'
+import { activationAt, halfLifeOf, isHot, type Policy, planHot, reinforced } from './policy'
 import { recall } from './recall'
 import { backupTiers } from './tiered-backup'
 import {

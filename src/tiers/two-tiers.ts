@@ -44,7 +44,7 @@ export interface Access {
 /** An id that users may write. */
 export function checkUserId(id: unknown): string {
   const checked = checkId(id)
-  if (isControlId(checked)) throw failure(Failure.ARGUMENT_RANGE, 'ids that begin so are the store\'s own')
+  if (isControlId(checked)) throw failure(Failure.ARGUMENT_RANGE, "ids that begin so are the store's own")
   return checked
 }
 

@@ -257,6 +257,7 @@ export interface MemoryStore extends Store {
   /** Applies the policy now: moves memories, rewrites cold files that are mostly dead, removes what nothing names. */
   maintain(options?: MaintainOptions): Promise<MaintainResult>
 
+  /** Figures of all tiers, measured now. Cost: as `Store.stats`. */
   stats(): MemoryStoreStats
 
   /** Calls `listener` at each event until the function that it returns is called. */
@@ -268,11 +269,13 @@ export interface MemoryStore extends Store {
 
 /** What hot, warm and cold have in common. `test/contract/tier-contract.ts` is the suite that each passes. */
 export interface Tier {
+  /** Which tier it is. */
   readonly name: TierName
   /** Memories in it. */
   readonly size: number
   /** Bytes that it takes. */
   readonly bytes: number
+  /** Whether there is a memory of that id. */
   has(id: string): boolean
   /** A memory of the caller's own, equal to what was accepted but for its sequence; undefined when absent. */
   get(id: string): Memory | undefined

@@ -42,7 +42,11 @@ export function tierContract(
   const expectSame = (found: Memory | undefined, wanted: Memory): void => {
     if (isExact) expect(found && facts(found)).toStrictEqual(facts(wanted))
     else {
-      expect(found && { ...found, embedding: null, sequence: 0 }).toStrictEqual({ ...wanted, embedding: null, sequence: 0 })
+      expect(found && { ...found, embedding: null, sequence: 0 }).toStrictEqual({
+        ...wanted,
+        embedding: null,
+        sequence: 0,
+      })
       for (const [at, value] of (wanted.embedding ?? []).entries()) {
         expect(found?.embedding?.[at]).toBeCloseTo(value, 1)
       }
@@ -75,7 +79,7 @@ export function tierContract(
         expect(tier.has(each.id)).toBe(true)
         expectSame(tier.get(each.id), each)
       }
-      expect(Object.is((tier.get('-0')?.metadata as { zero: number }).zero, -0)).toBe(true)
+      expect(Object.is(tier.get('-0')?.metadata.zero, -0)).toBe(true)
     })
 
     test('null and empty content stay different', async () => {
@@ -154,7 +158,9 @@ export function tierContract(
     test('size and bytes grow with what is in it', async () => {
       const tier = await makeTier()
       const before = tier.bytes
-      await tier.accept(Array.from({ length: 300 }, (_, at) => memory(`m${at}`, { sequence: at + 1, content: `${at}`.repeat(300) })))
+      await tier.accept(
+        Array.from({ length: 300 }, (_, at) => memory(`m${at}`, { sequence: at + 1, content: `${at}`.repeat(300) })),
+      )
       expect(tier.size).toBe(300)
       expect(tier.bytes).toBeGreaterThan(before)
     })

@@ -1,6 +1,6 @@
 // Recall, reinforcement, forgetting, supersession, events, statistics and the hot tier of one store.
 
-import { writeFileSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MemoryStore, openTiered, type TieredOptions } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -18,9 +18,30 @@ function open(options: TieredOptions = {}, directory = temporaryDirectory()): Me
 
 function fill(store: MemoryStore): void {
   store.putMany([
-    { id: 'east', embedding: [1, 0], content: 'east', metadata: { side: 'right' }, createdAt: now - 3 * day, confidence: 0.9 },
-    { id: 'north', embedding: [0, 1], content: 'north', metadata: { side: 'top' }, createdAt: now - 2 * day, confidence: 0.5 },
-    { id: 'northeast', embedding: [1, 1], content: 'both', metadata: { side: 'top' }, createdAt: now - day, confidence: 0.2 },
+    {
+      id: 'east',
+      embedding: [1, 0],
+      content: 'east',
+      metadata: { side: 'right' },
+      createdAt: now - 3 * day,
+      confidence: 0.9,
+    },
+    {
+      id: 'north',
+      embedding: [0, 1],
+      content: 'north',
+      metadata: { side: 'top' },
+      createdAt: now - 2 * day,
+      confidence: 0.5,
+    },
+    {
+      id: 'northeast',
+      embedding: [1, 1],
+      content: 'both',
+      metadata: { side: 'top' },
+      createdAt: now - day,
+      confidence: 0.2,
+    },
     { id: 'silent', content: 'no embedding', createdAt: now - 4 * day, activation: 0.1 },
   ])
 }

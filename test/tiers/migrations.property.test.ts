@@ -3,7 +3,14 @@
 // everything that reads is compared. Sequences are compared by their order only: moves take some of their own.
 
 import fc from 'fast-check'
-import { type Memory, type MemoryInput, type MemoryPatch, type MemoryStore, type Operation, openTiered } from 'thermocline'
+import {
+  type Memory,
+  type MemoryInput,
+  type MemoryPatch,
+  type MemoryStore,
+  type Operation,
+  openTiered,
+} from 'thermocline'
 import { expect, test } from 'vitest'
 import { codeOf } from '../support/failures.js'
 import { temporaryDirectory } from '../support/temporary.js'
@@ -27,7 +34,9 @@ const inputs = fc.record({
   id: ids,
   embedding: fc.option(vectors, { nil: null }),
   content: fc.option(fc.string({ unit: 'binary', maxLength: 30 }), { nil: null }),
-  metadata: fc.dictionary(fc.constantFrom('k', '__proto__'), fc.constantFrom(1, -0, 'v', null), { noNullPrototype: true }),
+  metadata: fc.dictionary(fc.constantFrom('k', '__proto__'), fc.constantFrom(1, -0, 'v', null), {
+    noNullPrototype: true,
+  }),
   confidence: fc.double({ min: 0, max: 1, noNaN: true }),
   createdAt: fc.integer({ min: 0, max: 2 ** 41 }),
   activation: fc.constantFrom(0, 0.2, 0.5, 0.8, 1),
@@ -203,50 +212,62 @@ function scoresOf(model: Model, query: number[]): number[] {
   return scores.sort((a, b) => b - a)
 }
 
-test(`any sequence of operations with any moves between equals a Map (seed ${seed}, ${runs} runs)`, async () => {
-  const input = inputs.map((value) => value as Input)
-  const patch = fc.record({ content: fc.option(fc.string(), { nil: null }), confidence: fc.constantFrom(0, 1) }, { requiredKeys: [] })
-  const operation: fc.Arbitrary<Operation> = fc.oneof(
-    fc.record({ put: input }),
-    fc.record({ update: ids, patch }),
-    fc.record({ delete: ids }),
-  )
-  const step: fc.Arbitrary<Step> = fc.oneof(
-    input.map(put),
-    fc.tuple(fc.array(input, { maxLength: 6 }), fc.constantFrom(1, 3, 256)).map(([many, size]) => putMany(many, size)),
-    fc.tuple(ids, patch).map(([id, change]) => update(id, change)),
-    ids.map(remove),
-    fc.array(operation, { maxLength: 6 }).map(write),
-    fc.tuple(ids, fc.constantFrom(0, 0.9)).map(([id, activation]) => touch(id, activation)),
-    fc.tuple(ids, input).map(([id, memory]) => supersede(id, memory)),
-    fc.array(ids, { maxLength: 9 }).map(demote),
-    fc.constant(demote(['a', 'b', 'c', 'd', 'e', 'f', 'ü', 'a\0', 'x'.repeat(511)])),
-    fc.boolean().map(maintain),
-    vectors.filter((vector) => vector.some((value) => value !== 0)).map(recall),
-    fc.constant(reopen),
-  )
-  const parent = temporaryDirectory()
-  let stores = 0
-  const property = fc.asyncProperty(fc.array(fc.tuple(step, fc.nat(1)), { maxLength: 25, size: '+1' }), async (steps) => {
-    const directory = `${parent}/${stores++}`
-    const real: Real = { directory, handles: [open(directory), open(directory)] }
-    const model: Model = new Map()
-    try {
-      for (const [{ run }, handle] of steps) {
-        await run(model, real.handles[handle] as MemoryStore, real)
-        await compare(model, real.handles[1 - handle] as MemoryStore)
-      }
-      await compare(model, real.handles[0] as MemoryStore)
-      expect(await real.handles[0]?.verify()).toEqual({ ok: true, memories: model.size, problems: [] })
-      // Told of every write, and of no move.
-      const told = new Map<string, string>()
-      for await (const { kind, id } of (real.handles[0] as MemoryStore).changes()) told.set(id, kind)
-      const alive = [...told].flatMap(([id, kind]) => (kind === 'delete' ? [] : [id])).sort()
-      expect(alive).toEqual([...model.keys()].sort())
-    } finally {
-      for (const store of real.handles) store.close()
-    }
-  })
-  await fc.assert(property, { seed, numRuns: runs })
-  expect(moved).toBeGreaterThan(runs)
-}, testMsMax)
+test(
+  `any sequence of operations with any moves between equals a Map (seed ${seed}, ${runs} runs)`,
+  async () => {
+    const input = inputs.map((value) => value as Input)
+    const patch = fc.record(
+      { content: fc.option(fc.string(), { nil: null }), confidence: fc.constantFrom(0, 1) },
+      { requiredKeys: [] },
+    )
+    const operation: fc.Arbitrary<Operation> = fc.oneof(
+      fc.record({ put: input }),
+      fc.record({ update: ids, patch }),
+      fc.record({ delete: ids }),
+    )
+    const step: fc.Arbitrary<Step> = fc.oneof(
+      input.map(put),
+      fc
+        .tuple(fc.array(input, { maxLength: 6 }), fc.constantFrom(1, 3, 256))
+        .map(([many, size]) => putMany(many, size)),
+      fc.tuple(ids, patch).map(([id, change]) => update(id, change)),
+      ids.map(remove),
+      fc.array(operation, { maxLength: 6 }).map(write),
+      fc.tuple(ids, fc.constantFrom(0, 0.9)).map(([id, activation]) => touch(id, activation)),
+      fc.tuple(ids, input).map(([id, memory]) => supersede(id, memory)),
+      fc.array(ids, { maxLength: 9 }).map(demote),
+      fc.constant(demote(['a', 'b', 'c', 'd', 'e', 'f', 'ü', 'a\0', 'x'.repeat(511)])),
+      fc.boolean().map(maintain),
+      vectors.filter((vector) => vector.some((value) => value !== 0)).map(recall),
+      fc.constant(reopen),
+    )
+    const parent = temporaryDirectory()
+    let stores = 0
+    const property = fc.asyncProperty(
+      fc.array(fc.tuple(step, fc.nat(1)), { maxLength: 25, size: '+1' }),
+      async (steps) => {
+        const directory = `${parent}/${stores++}`
+        const real: Real = { directory, handles: [open(directory), open(directory)] }
+        const model: Model = new Map()
+        try {
+          for (const [{ run }, handle] of steps) {
+            await run(model, real.handles[handle] as MemoryStore, real)
+            await compare(model, real.handles[1 - handle] as MemoryStore)
+          }
+          await compare(model, real.handles[0] as MemoryStore)
+          expect(await real.handles[0]?.verify()).toEqual({ ok: true, memories: model.size, problems: [] })
+          // Told of every write, and of no move.
+          const told = new Map<string, string>()
+          for await (const { kind, id } of (real.handles[0] as MemoryStore).changes()) told.set(id, kind)
+          const alive = [...told].flatMap(([id, kind]) => (kind === 'delete' ? [] : [id])).sort()
+          expect(alive).toEqual([...model.keys()].sort())
+        } finally {
+          for (const store of real.handles) store.close()
+        }
+      },
+    )
+    await fc.assert(property, { seed, numRuns: runs })
+    expect(moved).toBeGreaterThan(runs)
+  },
+  testMsMax,
+)

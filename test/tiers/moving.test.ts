@@ -29,7 +29,11 @@ test(
       const before = openTiered(directory, { dimensions: 2, durability: 'none', mover: false })
       before.putMany(memories)
       before.close()
-      const { signal, status, stderr } = spawnSync(process.execPath, [join(children, 'mover.mjs'), directory, `${step}`])
+      const { signal, status, stderr } = spawnSync(process.execPath, [
+        join(children, 'mover.mjs'),
+        directory,
+        `${step}`,
+      ])
       expect([signal ?? status, `${stderr}`]).toEqual([signal === null ? 0 : 'SIGKILL', ''])
       const after = openTiered(directory, { mover: false, durability: 'none' })
       const compare = (): void => {

@@ -25,7 +25,24 @@ test('EP-SPACE-1: the same id in two spaces keeps two contents, also after reope
 
 test('EP-SPACE-2: names that could lead elsewhere are refused, and nothing is made', () => {
   const spaces = open()
-  const tricks = ['', '.', '..', '../x', 'a/b', 'a\\b', '/etc', 'a\0', 'A', 'ü', '-a', '_a', 'a.b', ' a', 'x'.repeat(65), 'con.']
+  const tricks = [
+    '',
+    '.',
+    '..',
+    '../x',
+    'a/b',
+    'a\\b',
+    '/etc',
+    'a\0',
+    'A',
+    'ü',
+    '-a',
+    '_a',
+    'a.b',
+    ' a',
+    'x'.repeat(65),
+    'con.',
+  ]
   for (const name of tricks) {
     for (const call of [() => spaces.space(name), () => spaces.has(name)]) expect(codeOf(call)).toBe('ARGUMENT')
   }

@@ -5,7 +5,17 @@ import { expect, test } from 'vitest'
 import { storeContract } from '../contract/store-contract.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
-const beyondStore = ['tierOf', 'recall', 'reinforce', 'activationOf', 'forget', 'supersede', 'replaceMany', 'maintain', 'on']
+const beyondStore = [
+  'tierOf',
+  'recall',
+  'reinforce',
+  'activationOf',
+  'forget',
+  'supersede',
+  'replaceMany',
+  'maintain',
+  'on',
+]
 
 storeContract('openTiered', (directory, options) => openTiered(directory, { ...options, mover: false }), beyondStore)
 

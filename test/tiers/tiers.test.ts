@@ -34,7 +34,9 @@ function makeWarm(): Tier {
 tierContract('hot', () => new HotTier({ bytes: 64 << 20, metric: 'cosine' }))
 tierContract('warm', makeWarm)
 tierContract('cold', () => makeCold())
-tierContract('cold, deflate, small files, no cache', () => makeCold({ codec: 'deflate', segmentMemories: 7, cacheBytes: 0 }))
+tierContract('cold, deflate, small files, no cache', () =>
+  makeCold({ codec: 'deflate', segmentMemories: 7, cacheBytes: 0 }),
+)
 tierContract('cold, f16', () => makeCold({ embeddings: 'f16' }), { isExact: false })
 tierContract('cold, int8', () => makeCold({ embeddings: 'int8' }), { isExact: false })
 

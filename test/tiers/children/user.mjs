@@ -5,7 +5,11 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { openTiered } from 'thermocline'
 
 const [directory, name, rounds] = isMainThread ? process.argv.slice(2) : workerData
-const store = openTiered(directory, { mover: false, hot: { bytes: 20_000 }, cold: { segmentMemories: 64, cacheBytes: 100_000 } })
+const store = openTiered(directory, {
+  mover: false,
+  hot: { bytes: 20_000 },
+  cold: { segmentMemories: 64, cacheBytes: 100_000 },
+})
 const last = new Map()
 const own = 40
 
