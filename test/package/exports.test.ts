@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../support/temporary.js'
 
 const require = createRequire(import.meta.url)
 const entries: [string, Record<string, unknown>, string[]][] = [
-  ['thermocline', imported, ['ThermoclineError', 'isThermoclineError', 'open', 'salvage']],
+  ['thermocline', imported, ['ThermoclineError', 'isThermoclineError', 'open', 'openSpaces', 'openTiered', 'salvage']],
   ['thermocline/warm', importedWarm, ['ContentLog', 'MemoryIndex', 'WarmTier', 'openWarmTier']],
 ]
 

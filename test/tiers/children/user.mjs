@@ -1,6 +1,8 @@
-// Writes and reads memories of its own while others move them. As a program: argv directory, name, rounds. As a worker:
+// Writes and reads memories of its own while others move them, `rounds` times at least and until there is a file
+// `<directory>.stop`. As a program: argv directory, name, rounds. As a worker:
 // the same as workerData. Ends with an exception when a read is not what it wrote last.
 
+import { existsSync } from 'node:fs'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { openTiered } from 'thermocline'
 
@@ -20,7 +22,8 @@ function check(id) {
   if (found !== undefined && found.embedding[0] !== Number(wanted.split(' ')[1])) throw new Error(`${id} is torn`)
 }
 
-for (let round = 1; round <= Number(rounds); round++) {
+// Until the mover has done enough, however fast this is.
+for (let round = 1; round <= Number(rounds) || !existsSync(`${directory}.stop`); round++) {
   const id = `${name}-${(round * 7) % own}`
   const kind = round % 10
   if (kind === 0) {
