@@ -22,8 +22,9 @@ function check(id) {
   if (found !== undefined && found.embedding[0] !== Number(wanted.split(' ')[1])) throw new Error(`${id} is torn`)
 }
 
-// Until the mover has done enough, however fast this is.
-for (let round = 1; round <= Number(rounds) || !existsSync(`${directory}.stop`); round++) {
+// Until the mover has done enough, however fast this is, or the test has ended and its directory is gone.
+const goesOn = () => !existsSync(`${directory}.stop`) && existsSync(directory)
+for (let round = 1; round <= Number(rounds) || goesOn(); round++) {
   const id = `${name}-${(round * 7) % own}`
   const kind = round % 10
   if (kind === 0) {
