@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { join } from 'node:path'
 import { open, ThermoclineError } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
-import { codeOf, expectMisuse, expectUnchanged, failureOf, rejectionOf, shortCode } from '../support/failures.js'
+import { expectMisuse, expectUnchanged, failureOf, rejectionOf, shortCode } from '../support/failures.js'
 import { crc32c } from '../support/format-reader.js'
 import { runProgram } from '../support/processes.js'
 import { temporaryDirectory, temporaryStore } from '../support/temporary.js'
