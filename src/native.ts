@@ -144,11 +144,11 @@ export interface NativeProblem {
   id?: string
 }
 
+declare const cursor: unique symbol
+
+/** Opaque. A place in a snapshot; gives it back when collected. */
 export interface NativeCursor {
-  /** Reads the next memory of the snapshot as `get` does, id included. False at the end. */
-  next(strings: ReadStrings): ReadTexts | false
-  /** Gives the snapshot back early. Idempotent. */
-  close(): void
+  readonly [cursor]: true
 }
 
 declare const hold: unique symbol
@@ -271,6 +271,10 @@ export interface NativeStore {
 
   /** A cursor over a snapshot in commit order, memories whose sequence is above `since`. `where`: text of a filter. */
   entries(since: number, where: string | undefined): NativeCursor
+  /** Reads the next memory of the cursor's snapshot as `get` does, id included. False at the end. */
+  entriesNext(cursor: NativeCursor, strings: ReadStrings): ReadTexts | false
+  /** Gives the snapshot back early. Idempotent. */
+  entriesClose(cursor: NativeCursor): void
 
   /** Log records with sequence > since, at most `max`, up to what is applied. Throws _CHANGES_GONE. */
   changes(since: number, max: number): NativeLogRecord[]

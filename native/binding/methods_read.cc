@@ -280,7 +280,6 @@ napi_value Changes(napi_env env, napi_callback_info info) {
 /// A cursor never outlives what it reads: `next` on a closed handle throws before it touches the store. The handle's
 /// own object is kept by a reference.
 struct EntriesCursor final : Holder {
-  Handle* handle = nullptr;
   napi_ref owner = nullptr;
   std::optional<search::MemoryCursor> cursor;
   void LetGo() override { cursor.reset(); }
@@ -292,15 +291,18 @@ void PrefetchNext(const store::MemoryRef& memory) {
   memory.segment->PrefetchBlock(static_cast<Slot>(Raw(memory.record.slot()) + 1), true);
 }
 
-Handle* HandleOfCursor(void* data) { return static_cast<EntriesCursor*>(data)->handle; }
+/// nullptr: src/ gave something else, and an exception is pending.
+EntriesCursor* GetCursor(napi_env env, napi_value value) {
+  void* cursor = nullptr;
+  if (napi_get_value_external(env, value, &cursor) != napi_ok) Throw(env, Status::Error(ErrorCode::kArgument));
+  return static_cast<EntriesCursor*>(cursor);
+}
 
-napi_value CursorNext(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value strings = nullptr;
-  void* data = nullptr;
-  napi_get_cb_info(env, info, &count, &strings, nullptr, &data);
-  auto* entries = static_cast<EntriesCursor*>(data);
-  if (entries->handle->closed()) return Throw(env, Status::Error(ErrorCode::kClosed));
+napi_value EntriesNext(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  Handle* handle = Enter(env, info, arguments, 2);
+  EntriesCursor* entries = handle == nullptr ? nullptr : GetCursor(env, arguments[0]);
+  if (entries == nullptr) return nullptr;
   if (!entries->cursor) return Boolean(env, false);
   Result<std::optional<store::MemoryRef>> memory = entries->cursor->Next();
   if (!memory.ok()) return Throw(env, memory.status());
@@ -309,14 +311,16 @@ napi_value CursorNext(napi_env env, napi_callback_info info) {
     return Boolean(env, false);
   }
   PrefetchNext(**memory);
-  return entries->handle->FillFrom(**memory, true) ? entries->handle->ReadTexts(**memory, strings, true) : nullptr;
+  return handle->FillFrom(**memory, true) ? handle->ReadTexts(**memory, arguments[1], true) : nullptr;
 }
 
-napi_value CursorClose(napi_env env, napi_callback_info info) {
-  void* data = nullptr;
-  size_t count = 0;
-  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
-  static_cast<EntriesCursor*>(data)->cursor.reset();
+napi_value EntriesClose(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument = nullptr;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  EntriesCursor* entries = GetCursor(env, argument);
+  if (entries == nullptr) return nullptr;
+  entries->cursor.reset();
   return Undefined(env);
 }
 
@@ -334,28 +338,22 @@ napi_value Entries(napi_env env, napi_callback_info info) {
   Result<store::Snapshot> snapshot = handle->store().TakeSnapshot();
   if (!snapshot.ok()) return Throw(env, snapshot.status());
   auto* entries = new EntriesCursor();
-  entries->handle = handle;
   handle->Join(*entries);
   entries->cursor.emplace(handle->store(), std::move(*snapshot), static_cast<Sequence>(GetDouble(env, arguments[0], 0)),
                           std::move(filter));
-  napi_value object = nullptr;
-  napi_create_object(env, &object);
-  napi_wrap(
-      env, object, entries,
+  // The methods that take it are the handle's: V8 compiles calls of a function that it knows, and throws away what it
+  // compiled when the function is collected, as each cursor's own would be.
+  napi_value external = nullptr;
+  napi_create_external(
+      env, entries,
       [](napi_env finalize_env, void* finalized, void*) {
         auto* cursor = static_cast<EntriesCursor*>(finalized);
         if (cursor->owner != nullptr) napi_delete_reference(finalize_env, cursor->owner);
         delete cursor;
       },
-      nullptr, nullptr);
+      nullptr, &external);
   napi_create_reference(env, self, 1, &entries->owner);
-  for (const Method& method :
-       {Method::Of<CursorNext, HandleOfCursor>("next"), Method::Unwatched<CursorClose>("close")}) {
-    napi_value function = nullptr;
-    napi_create_function(env, method.name(), NAPI_AUTO_LENGTH, method.call(), entries, &function);
-    napi_set_named_property(env, object, method.name(), function);
-  }
-  return object;
+  return external;
 }
 
 }  // namespace
@@ -378,6 +376,8 @@ const std::vector<Method>& ReadMethods() {
       Method::Of<LogTail>("logTail"),
       Method::Of<Changes>("changes"),
       Method::Of<Entries>("entries"),
+      Method::Of<EntriesNext>("entriesNext"),
+      Method::Unwatched<EntriesClose>("entriesClose"),
   };
   return methods;
 }

@@ -84,7 +84,7 @@ export class MemoryReader {
   /** The next memory of a cursor, or undefined at its end. */
   next(cursor: NativeCursor): Memory | undefined {
     this.#makeRoom()
-    const texts = cursor.next(this.#strings)
+    const texts = this.native.entriesNext(cursor, this.#strings)
     return texts === false ? undefined : this.#decode(texts, undefined)
   }
 

@@ -206,7 +206,7 @@ export class WarmTier implements Store {
 
   entries(options?: EntriesOptions): IterableIterator<Memory> {
     const state = this.#open()
-    return new EntriesIterator(state.reader, readEntriesOptions(options), () => state.closed)
+    return new EntriesIterator(state, readEntriesOptions(options))
   }
 
   changes(options?: ChangesOptions): AsyncIterableIterator<Change> {
