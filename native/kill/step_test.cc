@@ -32,6 +32,7 @@ struct Operation {
   std::function<void(Writer&, store::Store&)> run;
   bool whole = false;
   uint64_t kills_per_store = 60;
+  uint64_t before_list = 0;  // not 0: only so many instructions before the last publication of a list, and a few after
 };
 
 unsigned long long Print(uint64_t value) { return static_cast<unsigned long long>(value); }
@@ -45,22 +46,30 @@ class Sweep {
     NewStore();
     uint64_t committed = 0;
     uint64_t visible = 0;
+    uint64_t listed = 0;
+    uint64_t generation = 0;
     Watched before{};
     const Trace trace = TraceChild([this] { RunChild(); },
                                    [&](uint64_t k) {
                                      const Watched now = Watch();
                                      if (k == 1) before = now;
+                                     const uint64_t list = LoadAcquire((*words_)->list_generation);
+                                     if (k > 1 && list != generation) listed = k;
+                                     generation = list;
                                      if (now.tail != before.tail && committed == 0) committed = k;
                                      if (now.applied != before.applied && visible == 0) visible = k;
                                    });
-    const uint64_t count = trace.instructions();
+    constexpr uint64_t kAfterList = 50;
+    const bool all = operation_.before_list == 0;
+    const uint64_t from = all || listed < operation_.before_list ? 0 : listed - operation_.before_list;
+    const uint64_t count = all ? trace.instructions() : std::min(trace.instructions(), listed + kAfterList);
     ASSERT_GT(count, 0u);
     Judge("the traced run");
-    const uint64_t stride = std::max<uint64_t>(1, count / std::max<uint64_t>(kills, 1));
+    const uint64_t stride = std::max<uint64_t>(1, (count - from) / std::max<uint64_t>(kills, 1));
     uint64_t done = 0;
     uint64_t hits = 0;
     Random random(TestSeed());
-    for (uint64_t k = 1 + random.Below(stride); k <= count && test::FailureCount() == 0; k += stride, ++done) {
+    for (uint64_t k = from + 1 + random.Below(stride); k <= count && test::FailureCount() == 0; k += stride, ++done) {
       if (done % operation_.kills_per_store == 0) NewStore();
       const KillPlace place = KillChildAfter([this] { RunChild(); }, trace, k);
       hits += place.hit ? 1 : 0;
@@ -224,6 +233,12 @@ TEST(Step, ACompactionIsThereWholeOrNot) {
       .name = "compaction", .prepare = prepare, .run = compact, .whole = true, .kills_per_store = 8};
   RunSweep(compaction, Role::kOpener, 60);
   RunSweep(compaction, Role::kSurvivor, 40);
+  // Between the rename of the list and its publication, where the index is half swung.
+  Operation swing = compaction;
+  swing.name = "compaction, its index half swung";
+  swing.before_list = 2500;
+  RunSweep(swing, Role::kOpener, 40);
+  RunSweep(swing, Role::kSurvivor, 40);
 }
 
 // Goal: whoever follows sees a commit within 50 ms, though its writer died before it woke anybody. Method: the writer
