@@ -1,4 +1,5 @@
-// A store's life: opening, creating, joining a session, trusting or rebuilding the cache, leaving.
+// A store's life: opening, creating, joining a session, trusting or rebuilding the cache, leaving; in one file, because
+// each of them undoes or relies on another.
 
 #include <algorithm>
 #include <bit>

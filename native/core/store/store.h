@@ -5,11 +5,11 @@
 // (the commit), applies the frame to index and columns, and moves `applied` (which makes it visible). A reader takes
 // no lock: it reads what the index names and steps back along `previous` while a record is above `applied`.
 //
-// This class is split over several files, one per subject: open.cc (life), meta_file.cc (the segment list), space.cc
-// (claims, segments, helper thread), index_growth.cc, turn.cc (who may close the open segment), commit.cc (writing),
-// read.cc (reading), recovery.cc (rebuilding the cache), mapped_segments.cc (which segments are mapped here),
-// flush_group.cc (who syncs), durability.cc (what is synced, clean close), compact.cc and rewriting.cc (giving space
-// back), verify.cc.
+// The class is declared in one file, because all of it works on the same words; it is split over several, one per
+// subject: open.cc (life), meta_file.cc (the segment list), space.cc (claims, segments, helper thread),
+// index_growth.cc, turn.cc (who may close the open segment), commit.cc (writing), read.cc (reading), recovery.cc
+// (rebuilding the cache), mapped_segments.cc (which segments are mapped here), flush_group.cc (who syncs),
+// durability.cc (what is synced, clean close), compact.cc and rewriting.cc (giving space back), verify.cc.
 //
 // Thread rule: every public member may be called from any thread unless it says otherwise.
 // Lock order (R17): gate, compact, flush, turn, growth, space, write; the mutexes of this process are leaves.
