@@ -83,7 +83,7 @@ class FieldIndex {
   std::shared_ptr<const IndexedPaths> paths() const;
 
   /// The keys of every memory of a part of a snapshot. nullptr: not for these paths (others were declared meanwhile);
-  /// then records are asked. Cost: of records that nobody met yet, a tenth of a microsecond each; else nothing.
+  /// then records are asked. Cost: a walk over the metadata of records that nobody met yet; else nothing.
   std::shared_ptr<const SegmentKeys> KeysOf(store::Store& store, const IndexedPaths& paths,
                                             const store::Snapshot::Part& part);
   /// What searches would do otherwise, and the files; for the store's helper.
