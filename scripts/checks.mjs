@@ -116,10 +116,13 @@ export async function vitest({ extra = [], env = {}, allowNone = true } = {}) {
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
   const { code } = await run(process.execPath, [program, 'run', ...reporters, ...extra], { env })
   if (!existsSync(report)) throw new ScriptError(`vitest left no report (exit ${code})`)
-  const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'))
+  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'))
   rmSync(report)
-  // A file that cannot be loaded, or an error outside any test, fails without a failed test.
-  const failed = numFailedTests > 0 || code === 0 ? numFailedTests : Math.max(1, numFailedTestSuites)
+  // A file that cannot be loaded, or a hook that throws, fails without a failed test; an error outside any test with the
+  // exit code alone.
+  const isFailed = ({ status }) => status === 'failed'
+  const filesAlone = testResults.filter((file) => isFailed(file) && !file.assertionResults.some(isFailed)).length
+  const failed = numFailedTests + filesAlone || (code === 0 ? 0 : 1)
   return { passed: numPassedTests, failed }
 }
 

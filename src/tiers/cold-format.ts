@@ -11,6 +11,7 @@ import { brotliCompress, brotliDecompressSync, constants, crc32, deflateRaw, inf
 import { Failure, failure } from '../errors'
 import type { Memory } from '../types'
 import { encodeMetadata } from '../warm/metadata-encoder'
+import { bufferOf } from './bytes'
 import { coldEncodings, decodeRows, encodeRows, planeSizes } from './cold-rows'
 import type { ColdCodec, ColdEmbeddings } from './types'
 
@@ -65,7 +66,7 @@ export interface Directory {
   readonly contentBytes: Int32Array
   readonly metadataBytes: Int32Array
   /** Ids one after another; the entry's ends at idEnd. */
-  readonly ids: Buffer
+  readonly ids: Uint8Array
   readonly idEnd: Uint32Array
 }
 
@@ -207,7 +208,7 @@ function decodeNumbers(planes: Buffer, count: number): Float64Array {
  * A file of these memories, which are in ascending order of sequence. `metadata`: of each, as JSON. Compresses on other
  * threads, a block at a time.
  */
-export async function encodeColdFile(memories: readonly Memory[], options: EncodeOptions): Promise<Buffer> {
+export async function encodeColdFile(memories: readonly Memory[], options: EncodeOptions): Promise<Uint8Array> {
   const encoder = new Encoder(options)
   const texts = memories.map(({ metadata, content }): [Buffer, Buffer] => {
     const text = encodeMetadata(metadata)
@@ -242,7 +243,8 @@ function contentLength(content: string | null, text: readonly [Buffer, Buffer] |
 }
 
 /** What a header says. CORRUPT: not a header of this version, or a damaged one. */
-export function decodeHeader(header: Buffer, fileBytes: number): ColdShape & { directory: Block } {
+export function decodeHeader(bytes: Uint8Array, fileBytes: number): ColdShape & { directory: Block } {
+  const header = bufferOf(bytes)
   if (header.length !== headerBytes || header.readBigUInt64LE(0) !== magic) throw coldCorrupt('not a cold file')
   if (crc32(header.subarray(0, 60)) !== header.readUInt32LE(60)) throw coldCorrupt('its header', 60)
   if (header.readUInt32LE(8) !== version) {
@@ -307,7 +309,7 @@ function checkBlocks(blocks: readonly Block[], firstMax: number, rawMax: number,
 }
 
 /** The directory. `packed`: its bytes in the file, whose checksum held. */
-export function decodeDirectory(packed: Buffer, shape: ColdShape & { directory: Block }): Directory {
+export function decodeDirectory(packed: Uint8Array, shape: ColdShape & { directory: Block }): Directory {
   const { entries, codec, directory } = shape
   const reader = new DirectoryReader(decompress(codec, packed, directory.rawBytes, directory.offset))
   const counts = reader.take(12)
@@ -352,17 +354,18 @@ export function decodeDirectory(packed: Buffer, shape: ColdShape & { directory: 
 }
 
 /** The texts of a block, of which `packed` is the bytes in the file. */
-export function decodeTextBlock(packed: Buffer, block: Block, codec: ColdCodec): Buffer {
+export function decodeTextBlock(packed: Uint8Array, block: Block, codec: ColdCodec): Uint8Array {
   return decompress(codec, packed, block.rawBytes, block.offset)
 }
 
 /** The rows of a block. */
-export function decodeRowBlock(packed: Buffer, block: Block, { encoding, dimensions }: ColdShape): Float32Array {
+export function decodeRowBlock(packed: Uint8Array, block: Block, { encoding, dimensions }: ColdShape): Float32Array {
+  const header = bufferOf(packed)
   const planes: Uint8Array[] = []
   let at = 0
   for (const size of planeSizes(encoding, block.rawBytes, dimensions)) {
     if (at + 5 > packed.length) throw coldCorrupt('a block of rows ends early', block.offset + at)
-    const length = packed.readUInt32LE(at + 1)
+    const length = header.readUInt32LE(at + 1)
     const bytes = packed.subarray(at + 5, at + 5 + length)
     if (bytes.length !== length) throw coldCorrupt('a block of rows ends early', block.offset + at)
     const plane = packed[at] === 1 ? decompress('deflate', bytes, size, block.offset + at) : bytes

@@ -4,9 +4,9 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
-import type { LRUCache } from 'lru-cache'
 import type { JsonObject, Memory } from '../types'
 import { decodeMetadata } from '../warm/metadata-encoder'
+import { bufferOf } from './bytes'
 import {
   type Block,
   type ColdShape,
@@ -20,8 +20,16 @@ import {
 } from './cold-format'
 import type { Facts } from './filter-match'
 
-/** Decoded parts of cold files, by file and part. */
-export type ColdCache = LRUCache<string, { bytes: number; part: unknown }>
+interface CachedPart {
+  readonly bytes: number
+  readonly part: unknown
+}
+
+/** Decoded parts of cold files, by file and part. Says no more of the cache than is used: declarations are a consumer's too. */
+export interface ColdCache {
+  get(key: string): CachedPart | undefined
+  set(key: string, value: CachedPart): unknown
+}
 
 const entryBytes = 96 // of a directory, decoded, without its ids
 const noOrdinal = 0xffffffff
@@ -102,7 +110,7 @@ export class ColdSegment {
   }
 
   idAt(ordinal: number, { ids, idEnd } = this.directory()): string {
-    return ids.toString('utf8', ordinal === 0 ? 0 : idEnd[ordinal - 1], idEnd[ordinal])
+    return bufferOf(ids).toString('utf8', ordinal === 0 ? 0 : idEnd[ordinal - 1], idEnd[ordinal])
   }
 
   sequenceAt(ordinal: number): number {
@@ -181,7 +189,7 @@ export class ColdSegment {
   #textBlock(place: number): Buffer {
     return this.#cached(`texts ${place}`, () => {
       const block = this.directory().textBlocks[place] as Block
-      const texts = decodeTextBlock(this.#block(block), block, this.shape.codec)
+      const texts = bufferOf(decodeTextBlock(this.#block(block), block, this.shape.codec))
       return [texts, texts.length]
     })
   }

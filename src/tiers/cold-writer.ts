@@ -114,14 +114,14 @@ export class ColdWriter {
     }
   }
 
-  async #encode(memories: readonly Memory[]): Promise<Buffer> {
+  async #encode(memories: readonly Memory[]): Promise<Uint8Array> {
     const { embeddings: encoding, codec } = this.#options
     return await encodeColdFile(memories, { dimensions: this.#dimensions, encoding, codec })
   }
 
   /** Writes a file and lists it in a frame that `fill` adds to; again, with another name, whenever the frame conflicts. */
   async #listFile(
-    bytes: Buffer,
+    bytes: Uint8Array,
     entries: number,
     fill: (frame: MoveFrame, listed: ListedSegment) => void,
   ): Promise<ListedSegment> {
@@ -142,7 +142,7 @@ export class ColdWriter {
   }
 
   /** Makes a file of a new name: writes it, or renames the one that was written under a root that is gone. */
-  async #nameFile(number: number, previous: string | undefined, bytes: Buffer): Promise<string> {
+  async #nameFile(number: number, previous: string | undefined, bytes: Uint8Array): Promise<string> {
     const file = `${number}-${randomBytes(6).toString('hex')}.cold`
     const path = join(this.#directory, file)
     try {

@@ -1,6 +1,6 @@
 // Recall, reinforcement, forgetting, supersession, events, statistics and the hot tier of one store.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { type CodedError, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MemoryStore, openTiered, type TieredOptions } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
@@ -228,7 +228,7 @@ test('any damaged byte of a cold file is found, and the other memories are read'
     try {
       outcome = (await fresh.verify()).ok ? 'ok' : 'problem'
     } catch (error) {
-      outcome = shortCode(error)
+      outcome = shortCode(error as CodedError)
     }
     expect([at, outcome === 'problem' || outcome === 'CORRUPT']).toEqual([at, true])
     fresh.close()

@@ -6,7 +6,8 @@ import { expect, test } from 'vitest'
 import { storeContract } from '../contract/store-contract.js'
 import { temporaryDirectory, temporaryStore } from '../support/temporary.js'
 
-storeContract('WarmTier', openWarmTier)
+// Besides those of the contract, for what is built on it.
+storeContract('WarmTier', openWarmTier, ['peek', 'writeIf'])
 
 test('open gives a WarmTier with its memory index and content log', () => {
   const { store } = temporaryStore(open)

@@ -12,7 +12,7 @@ namespace {
 
 /// Whether what the words call free and backed is: slots are claimed and zeros are written by them.
 bool SpaceIsSane(const format::BootWords& words, const Segment& tail_segment, const Segment& last_segment,
-                 Position last, const format::FrameHeader& frame) {
+                 Position last, const format::FrameHeader& frame, bool body_is_whole) {
   const uint64_t tail = Position(LoadRelaxed(words.tail)).offset();
   const uint64_t claim = LoadRelaxed(words.claim);
   const uint32_t open = ClaimSegment(claim);
@@ -28,6 +28,9 @@ bool SpaceIsSane(const format::BootWords& words, const Segment& tail_segment, co
   const uint32_t slots_ready = slots_word >> 32 == open ? static_cast<uint32_t>(slots_word) : 0;
   const bool known = slots_word >> 32 <= open;
   if (known && slots_ready > last_segment.CoveredSlots()) return false;
+  // A damaged record is told when it is read, and the words may be right all the same: a rebuild would end before this
+  // frame and lose its memories, or refuse the whole store.
+  if (!body_is_whole) return true;
   uint64_t at = last.offset() + sizeof frame;
   for (uint32_t i = 0; i < frame.record_count; ++i) {
     const auto record = ReadRecord(last_segment, at);
@@ -79,7 +82,7 @@ bool Store::WordsAreSane() {
   Result<Segment*> last_segment = GetSegment(last.segment());
   if (!tail_segment.ok() || !last_segment.ok()) return false;
   if ((*tail_segment)->log_file().Size().ok() && *(*tail_segment)->log_file().Size() < tail.offset()) return false;
-  const auto frame = ReadFrame(**last_segment, salt_, last.offset(), true);
+  const auto frame = ReadFrame(**last_segment, salt_, last.offset(), false);
   if (!frame) return false;
   const uint64_t end = last.offset() + FrameBytes(*frame);
   if (end > (*last_segment)->log_capacity()) return false;
@@ -91,7 +94,8 @@ bool Store::WordsAreSane() {
   if (all_applied && frame->header_crc != LoadRelaxed(boot_->last_frame_crc)) return false;
   const Sequence last_sequence = frame->first_sequence + frame->record_count - 1;
   if (clean && frame->record_count > 0 && LoadRelaxed(boot_->applied) != last_sequence) return false;
-  return SpaceIsSane(*boot_, **tail_segment, **last_segment, last, *frame);
+  const bool body_is_whole = ReadFrame(**last_segment, salt_, last.offset(), true).has_value();
+  return SpaceIsSane(*boot_, **tail_segment, **last_segment, last, *frame, body_is_whole);
 }
 
 }  // namespace thermocline::store
