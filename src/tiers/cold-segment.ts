@@ -29,6 +29,7 @@ interface CachedPart {
 export interface ColdCache {
   get(key: string): CachedPart | undefined
   set(key: string, value: CachedPart): unknown
+  clear(): void
 }
 
 const entryBytes = 96 // of a directory, decoded, without its ids

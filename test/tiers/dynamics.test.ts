@@ -1,8 +1,8 @@
 // Recall, reinforcement, forgetting, supersession, events, statistics and the hot tier of one store.
 
-import { type CodedError, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type MemoryStore, openTiered, type TieredOptions } from 'thermocline'
+import { type CodedError, type MemoryStore, openTiered, type TieredOptions } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
 import { codeOf, rejectionOf, shortCode } from '../support/failures.js'
 import { temporaryDirectory } from '../support/temporary.js'
