@@ -106,7 +106,9 @@ void Store::ApplyPlanned(Batch& batch, const Plan& plan) {
     if (operation.cell != nullptr) {
       StoreRelease(operation.cell->position, operation.position.raw());
     } else if (operation.inserts) {
-      IndexTable::Fill(*table.EmptyCell(operation.hash), operation.hash, operation.position);
+      // Room was planned for. None now: the cache was cut short meanwhile, which CheckFiles tells.
+      format::IndexCell* const cell = table.EmptyCell(operation.hash);
+      if (cell != nullptr) IndexTable::Fill(*cell, operation.hash, operation.position);
     } else {
       table.Assign(operation.hash, operation.put.id, operation.position, *this);
     }

@@ -76,6 +76,7 @@ Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
     const uint64_t position = LoadAcquire(from.cell(at).position);
     if (position == 0 || position == format::kTombstone) continue;
     const uint64_t hash = LoadRelaxed(from.cell(at).hash);
+    if (used >= UsableCells(to.cells())) return Status::Ok();  // as below
     IndexTable::Fill(*to.EmptyCell(hash), hash, Position(position));
     ++used;
   }
@@ -84,17 +85,21 @@ Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
     Result<size_t> result = CatchUpIndex(to, &caught_up, &used);
     if (!result.ok()) return result.status();
     frames = *result;
+    // A generation that is smaller than the old one, and writers who used its room up: the old one stays.
+    if (used >= UsableCells(to.cells())) return Status::Ok();
   }
   // Bounded: the lock's owner may be a process that was stopped.
   THERMOCLINE_RETURN_IF_ERROR(LockWrite(timeout_us));
   const Result<size_t> last_stretch = CatchUpIndex(to, &caught_up, &used);
   const Status done = last_stretch.ok() ? CheckFiles() : last_stretch.status();
-  if (done.ok()) {
+  const bool has_room = used <= UsableCells(to.cells());
+  if (done.ok() && has_room) {
     StoreRelaxed(boot_->index_used, used);
     StoreRelease(boot_->index, fresh.raw);  // pairs with the acquire in Table
   }
   write_lock_->Release();
   THERMOCLINE_RETURN_IF_ERROR(done);
+  if (!has_room) return Status::Ok();
   // Readers of the old generation may still be in it: they see zeros, miss, look at the word again and start over.
   return cache_file_.PunchHole(old.offset(), old.bytes());
 }
@@ -121,6 +126,8 @@ Result<size_t> Store::CatchUpIndex(const IndexTable& to, Position* caught_up, ui
       const auto record = ReadRecord(segment, at);
       if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), at);
       const uint64_t hash = SipHash13(hash_key_, record->id.data(), record->id.size());
+      // Full: the caller sees by the count that it has room for no more.
+      if (*used >= to.cells() - 1) return frames.size();
       *used += to.Assign(hash, record->id, Position(segment.number(), at), *this) ? 1 : 0;
       at += record->header.length;
     }

@@ -41,7 +41,9 @@ bool IndexTable::Assign(uint64_t hash, std::string_view id, Position position, c
     return false;
   }
   format::IndexCell* cell = EmptyCell(hash);
-  THERMOCLINE_ASSERT(cell != nullptr);  // room was reserved before the commit
+  // Room was reserved before the commit. A table without any is of a cache that somebody cut short, which is told
+  // later.
+  if (cell == nullptr) return false;
   Fill(*cell, hash, position);
   return true;
 }
