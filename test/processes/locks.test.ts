@@ -245,7 +245,8 @@ processTest('an owner that is killed costs a survivor at most 250 ms', async (sc
     await victim.ended
     const { participants } = store.stats()
     if (participants !== 1) throw new Error(`participants is ${participants} after the kill`)
-    expectNone(await wholenessProblems(store))
+    // Reads all that every victim wrote: each time, five hundred kills take more than an hour.
+    if (round < 20 || round % 50 === 0) expectNone(await wholenessProblems(store))
   }
   const visible = listOf(store)
   const sequence = store.sequence
