@@ -33,17 +33,24 @@ void ReportFailure(const char* file, int line, const std::string& message);
 /// The seed of this run: `--seed n`, or a fixed one. Printed with every failure.
 uint64_t TestSeed();
 
-/// Whether a sanitizer watches this binary: limits on time mean nothing then.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kInstrumented = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kInstrumented = true;
-#else
-inline constexpr bool kInstrumented = false;
+/// Whether a sanitizer watches this binary: limits on time mean nothing then. ThreadSanitizer also has locks of its own
+/// around each atomic access, on which a signal handler waits for ever when such an access was what faulted.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THERMOCLINE_THREAD_SANITIZER 1
+#elif __has_feature(address_sanitizer)
+#define THERMOCLINE_ADDRESS_SANITIZER 1
 #endif
+#endif
+#if defined(THERMOCLINE_THREAD_SANITIZER) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
 #else
-inline constexpr bool kInstrumented = false;
+inline constexpr bool kThreadSanitizer = false;
+#endif
+#if defined(THERMOCLINE_ADDRESS_SANITIZER) || defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kInstrumented = true;
+#else
+inline constexpr bool kInstrumented = kThreadSanitizer;
 #endif
 
 /// 1, or 20 when THERMOCLINE_NIGHTLY is set: a factor for numbers of rounds.

@@ -153,6 +153,7 @@ void Cut(const std::string& file, uint64_t length) {
 }
 
 TEST(LostFile, AFileCutUnderTwoParticipantsIsToldToBoth) {
+  if (test::kThreadSanitizer) return;
   const Original original;
   Random random(TestSeed());
   const test::FastDirectory directory;
@@ -198,6 +199,7 @@ TEST(LostFile, AFileCutUnderTwoParticipantsIsToldToBoth) {
 }
 
 TEST(LostFile, AFileCutInTheMiddleOfCommitsReadsAndFlushesLeavesNoLockBehind) {
+  if (test::kThreadSanitizer) return;
   const Original original;
   Random random(TestSeed());
   const test::FastDirectory directory;
@@ -247,6 +249,7 @@ TEST(LostFile, AFileCutInTheMiddleOfCommitsReadsAndFlushesLeavesNoLockBehind) {
 }
 
 TEST(LostFile, AWriteIntoALogThatWasCutIsNoCommit) {
+  if (test::kThreadSanitizer) return;
   test::StoreFixture store(4);
   ASSERT_OK(store.Open());
   for (int i = 0; i < 20; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "text"));
@@ -263,6 +266,7 @@ TEST(LostFile, AWriteIntoALogThatWasCutIsNoCommit) {
 }
 
 TEST(LostFile, WaitersAreCalledWhenTheCommitsTheyWaitForCannotComeAnyMore) {
+  if (test::kThreadSanitizer) return;
   test::StoreFixture store(4);
   ASSERT_OK(store.Open());
   std::atomic<bool> called{false};
@@ -326,11 +330,13 @@ int RunChild(const char* test, const char* value) {
 }
 
 TEST(LostFile, AHandlerThatWasThereBeforeGetsWhatIsNotOurs) {
+  if (test::kThreadSanitizer) return;
   if (std::getenv(kChildVariable) != nullptr) return ChildOfChaining();
   EXPECT_EQ(RunChild("LostFile.AHandlerThatWasThereBefore", "chain"), 0);
 }
 
 TEST(LostFile, AFaultOutsideOfAStoreStillEndsTheProcess) {
+  if (test::kThreadSanitizer) return;
   if (std::getenv(kChildVariable) != nullptr) {
     ::signal(SIGBUS, SIG_DFL);  // a sanitizer's handler would only print
     test::StoreFixture store(4);
