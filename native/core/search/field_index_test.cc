@@ -272,6 +272,24 @@ TEST(FieldIndex, FilesGoWithTheirSegmentsAndWithTheirNumbers) {
   EXPECT_TRUE(std::find(after.begin(), after.end(), next) == after.end());
 }
 
+// Goal: what was deleted is in no file after a compaction, the numbers and strings that a field's keys are included.
+TEST(FieldIndex, FilesOfRewrittenSegmentsGoWithThem) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  FieldIndex::Of(*store).Declare({"a"}, true);
+  WriteAtRandom(*store, random, 3000);
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  const std::vector<std::string> before = KeysFiles(*store);
+  ASSERT_FALSE(before.empty());
+  const std::atomic<bool> never{false};
+  ASSERT_OK(store->Compact(test::kLockTimeout, never));
+  const std::vector<std::string> after = KeysFiles(*store);
+  for (const std::string& name : before) EXPECT_TRUE(std::find(after.begin(), after.end(), name) == after.end());
+  ExpectAnswers(*store, random, 15);
+}
+
 TEST(FieldIndex, SearchesBesideWritersFindOnlyWhatMatchesAndAllOfIt) {
   test::StoreFixture store(kDimensions);
   ASSERT_OK(store.Open());

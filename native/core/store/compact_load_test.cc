@@ -175,6 +175,32 @@ TEST(CompactLoad, WritersReadersSnapshotsAndFollowersGoOn) {
   EXPECT_EQ(compactions.load(), rounds);
 }
 
+// Goal: an id that always has a memory is never found absent, by a reader who was stopped between its look at `applied`
+// and its look at the index while the memory was replaced and its new record rewritten: a copy leads back to nothing.
+// Method: more readers than processors, one memory replaced and rewritten all the time.
+TEST(CompactLoad, AMemoryThatIsAlwaysThereIsAlwaysFound) {
+  const uint64_t rounds = test::TestRounds(1000, 30000);
+  test::StoreFixture fixture(kDimensions, Durability::kNone);
+  ASSERT_OK(fixture.Open());
+  Store& store = *fixture;
+  ASSERT_OK(test::Put(store, MemoryOf("a", 1)));
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> reads{0};
+  test::RunThreads(kReaders + 5, [&](int index) {
+    if (index > 0) {
+      for (; !stop.load() && test::FailureCount() == 0; ++reads) EXPECT_TRUE(test::Get(store, "a").has_value());
+      return;
+    }
+    const std::atomic<bool> never{false};
+    for (uint64_t round = 2; round < rounds && test::FailureCount() == 0; ++round) {
+      EXPECT_OK(test::Put(store, MemoryOf("a", round)));
+      EXPECT_OK(store.Compact(test::kLockTimeout, never));
+    }
+    stop.store(true);
+  });
+  std::printf("       %llu reads\n", static_cast<unsigned long long>(reads.load()));
+}
+
 // Goal: the longest that anybody is kept out is 2 ms, for the largest copy there is. Method: a full segment's worth of
 // memories, each with a neighbour that was deleted; the best of twenty, because the host may stop this process
 // meanwhile.

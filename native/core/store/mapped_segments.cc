@@ -33,13 +33,13 @@ Result<Segment*> Store::MapSegment(SegmentNumber number) {
     if (!again.ok()) return again.status();
     // A number that was never given out is not gone, whatever names it is damaged.
     if (Raw(number) >= (*again)->next_segment) return Status::Corrupt(FileRole::kMeta, 0, 0);
-    if ((*again)->IndexOf(number) < 0) return Status::Corrupt(FileRole::kMeta, Raw(number), 0);
+    if ((*again)->IndexOf(number) < 0) return Gone(number);
     // The list names the file, then and now, so its absence is damage.
     if ((*again)->list_generation == (*list)->list_generation) {
       return Status::Corrupt(mapped.status().role(), Raw(number), 0);
     }
   }
-  return Status::Corrupt(FileRole::kMeta, Raw(number), 0);
+  return Gone(number);
 }
 
 /// ENOENT when there are no files of that number.

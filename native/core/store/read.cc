@@ -95,6 +95,7 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
   const Sequence applied = LoadAcquire(boot_->applied);
   Position position = PositionInIndex(hash, id, look_up);
   Sequence above = UINT64_MAX;
+  SegmentNumber before = SegmentNumber::kNone;
   while (!position.none()) {
     Result<MemoryRef> memory = look_up.ReadAt(position);
     if (!memory.ok()) return memory.status();
@@ -118,8 +119,12 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
       return Status::Corrupt(FileRole::kLog, Raw(position.segment()), position.offset());
     }
     above = memory->record.header.sequence;
+    before = position.segment();
     position = Position(memory->record.header.previous);
   }
+  // A copy that rewriting made leads back to nothing. It was visible before it was made, so it is to whoever looks
+  // again; what is not visible yet was no copy, and nothing came before it.
+  if (above <= LoadAcquire(boot_->applied)) return Gone(before);
   return std::optional<MemoryRef>();
 }
 

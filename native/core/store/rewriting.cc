@@ -395,7 +395,7 @@ Status Store::Rewriting::GiveBack() {
   }
   for (const uint32_t number : numbers_) {
     const auto segment = static_cast<SegmentNumber>(number);
-    for (const SegmentFileName& name : {LogFileName(segment), BlocksFileName(segment)}) {
+    for (const SegmentFileName& name : {LogFileName(segment), BlocksFileName(segment), KeysFileName(segment)}) {
       const Status removed = io::Unlink(store_.directory_, name.text);
       if (!removed.ok() && removed.error_number() != ENOENT) return removed;
     }

@@ -51,20 +51,6 @@ uint64_t MakeReady(SegmentNumber segment, uint64_t value) { return (uint64_t{Raw
 // How long a writer waits for the lock before it looks whether the helper made meanwhile what it waits for.
 constexpr uint64_t kSpaceSliceMicroseconds = 500;
 
-/// Waits for the lock or for `ready`; false: the latter, the lock is not held. The helper gives it back after each step
-/// but takes it again before one who slept has woken, who would sit out all its steps though the first was enough.
-template <typename Ready>
-Result<bool> LockUnless(SharedLock& lock, uint64_t timeout_us, Ready ready) {
-  const uint64_t begin = io::NowMonotonicMicroseconds();
-  for (;;) {
-    if (ready()) return false;
-    const uint64_t waited = io::NowMonotonicMicroseconds() - begin;
-    const uint64_t left = waited < timeout_us ? timeout_us - waited : 0;
-    if (lock.Acquire(std::min(left, kSpaceSliceMicroseconds)) != SharedLock::Outcome::kBusy) return true;
-    if (left == 0) return Status::Error(ErrorCode::kBusy);
-  }
-}
-
 uint64_t BlocksAhead(uint64_t log_ahead) { return std::clamp(4 * log_ahead, kBlocksAheadBytes, kBlocksAheadBytesMax); }
 
 /// Claimed slots above which the next segment is made.
@@ -83,6 +69,20 @@ Status Store::LockSpace(uint64_t timeout_us) {
   // From a dead owner: the words of what is backed are published last, so what it left is backed again.
   if (space_lock_->Acquire(timeout_us) == SharedLock::Outcome::kBusy) return Status::Error(ErrorCode::kBusy);
   return ReleaseIfLost(*space_lock_);
+}
+
+/// Waits for the lock or for `ready`; false: the latter, the lock is not held. The helper gives it back after each step
+/// but takes it again before one who slept has woken, who would sit out all its steps though the first was enough.
+template <typename Ready>
+Result<bool> Store::LockSpaceUnless(uint64_t timeout_us, Ready ready) {
+  const uint64_t begin = io::NowMonotonicMicroseconds();
+  for (;;) {
+    if (ready()) return false;
+    const uint64_t left = timeout_us - std::min(timeout_us, io::NowMonotonicMicroseconds() - begin);
+    const Status locked = LockSpace(std::min(left, kSpaceSliceMicroseconds));
+    if (locked.ok()) return true;
+    if (locked.code() != ErrorCode::kBusy || left == 0) return locked;
+  }
 }
 
 /// After a lock was taken: on a page of this process's own its word keeps nobody out.
@@ -142,7 +142,7 @@ Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Fil
 Status Store::EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us) {
   const uint64_t& word = boot_->slots_ready[Raw(segment.number()) % format::kSpaceWords];
   const Result<bool> locked =
-      LockUnless(*space_lock_, timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) >= slots; });
+      LockSpaceUnless(timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) >= slots; });
   if (!locked.ok()) return locked.status();
   if (*locked) {
     const LockGuard guard(*space_lock_);
@@ -173,7 +173,7 @@ Status Store::ReserveRows(Segment& segment, uint32_t first, uint32_t end, uint64
 Status Store::EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us) {
   const uint64_t& word = boot_->log_ready[Raw(segment.number()) % format::kSpaceWords];
   const Result<bool> locked =
-      LockUnless(*space_lock_, timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) * 8 >= bytes; });
+      LockSpaceUnless(timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) * 8 >= bytes; });
   if (!locked.ok()) return locked.status();
   if (*locked) {
     const LockGuard guard(*space_lock_);

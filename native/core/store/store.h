@@ -189,7 +189,8 @@ class Store final : private IdMatcher {
   static bool OwnsBlock(const MemoryRef& memory) {
     return HasBlock(memory) && LoadRelaxed(memory.segment->record(memory.record.slot())) == memory.log_offset;
   }
-  /// Whether a look-up says by this that the segment left the list and its files are gone: look again (R15).
+  /// What a look-up says when the segment left the list, or where it led was rewritten meanwhile: look again (R15).
+  static Status Gone(SegmentNumber segment) { return Status::Corrupt(FileRole::kMeta, Raw(segment), 0); }
   static bool IsGone(const Status& status) {
     return status.code() == ErrorCode::kCorrupt && status.role() == FileRole::kMeta && status.segment() != 0;
   }
@@ -347,6 +348,8 @@ class Store final : private IdMatcher {
   Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);
   Status LockGrowth(uint64_t timeout_us);
   Status LockSpace(uint64_t timeout_us);
+  template <typename Ready>
+  Result<bool> LockSpaceUnless(uint64_t timeout_us, Ready ready);
   Status ReleaseIfLost(SharedLock& lock) const;
   Status BackAhead(Segment& segment);
   uint64_t LogAhead() const;
