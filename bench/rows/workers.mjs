@@ -68,7 +68,7 @@ export const rows = [
     'P7',
     'two workers, half puts and half gets, not synced',
     'mixed',
-    ({ options }) => (options.quick ? 2000 : 20_000),
+    ({ options }) => (options.quick ? 2000 : 100_000),
     ({ filled, scratch }) => {
       const path = join(scratch, 'mixed')
       copyStore(filled, path)

@@ -63,7 +63,7 @@ uint64_t Store::ReadyLogBytes(SegmentNumber segment) const {
 /// Whether little is left of what is backed behind the end of a frame.
 bool Store::LogIsDue(const Segment& segment, uint64_t end) const {
   const uint64_t ready = ReadyLogBytes(segment.number());
-  const uint64_t due = LogAhead() / 2;
+  const uint64_t due = LogAhead(end) / 2;
   return ready - end < due && ready < segment.log_capacity();
 }
 

@@ -1,7 +1,10 @@
 // Frames whose embeddings are written into the file by one write, beside writers who store into the mapping.
 
+#include <sys/stat.h>
+
 #include <cinttypes>
 #include <cstdio>
+#include <set>
 
 #include "test/store_fixture.h"
 
@@ -97,6 +100,28 @@ TEST(StoreRows, AMemoryStagedAfterwardsWithdrawsTheRows) {
   EXPECT_TRUE(batch.rows() == nullptr);
   ASSERT_OK(store->Commit(batch, test::kLockTimeout));
   EXPECT_TRUE(test::Get(*store, "3")->embedding == MemoryOf("3", 1).embedding);
+}
+
+// Goal: space is made in steps that grow with the store, not with every put: each step is a change of the file's
+// extents, which the next sync has to commit. Method: puts that are flushed, in a store that is as young as its segment
+// is.
+TEST(StoreRows, SpaceIsMadeInFewSteps) {
+  constexpr uint32_t kLarge = 1024;  // a memory is a page, so that each step is seen
+  constexpr uint64_t kPuts = 300;
+  test::StoreFixture store(kLarge, Durability::kFlush);
+  ASSERT_OK(store.Open());
+  std::set<blkcnt_t> sizes;
+  for (uint64_t i = 0; i < kPuts; ++i) {
+    Memory memory;
+    memory.id = std::to_string(i);
+    memory.embedding = test::EmbeddingOf(i, kLarge);
+    ASSERT_OK(test::Put(*store, memory));
+    ASSERT_OK(store->Flush(test::kLockTimeout));
+    struct stat status {};
+    ASSERT_EQ(::stat(std::string(store.Join("1.blocks")).c_str(), &status), 0);
+    sizes.insert(status.st_blocks);
+  }
+  EXPECT_LE(sizes.size(), size_t{50});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Room to write into: claims, rotation, new segments, backing by the disk, and the helper thread that makes all of it
-// ahead of need. What is made here is made outside the write lock (R9, R17).
+// ahead of need; in one file, because who asks for room and who makes it have to reckon alike. What is made here is
+// made outside the write lock (R9, R17).
 
 #include <algorithm>
 #include <chrono>
@@ -51,7 +52,12 @@ uint64_t MakeReady(SegmentNumber segment, uint64_t value) { return (uint64_t{Raw
 // How long a writer waits for the lock before it looks whether the helper made meanwhile what it waits for.
 constexpr uint64_t kSpaceSliceMicroseconds = 500;
 
-uint64_t BlocksAhead(uint64_t log_ahead) { return std::clamp(4 * log_ahead, kBlocksAheadBytes, kBlocksAheadBytesMax); }
+/// In proportion to what is claimed, so that a small store stays small. Who asks for more does so at half of it: by one
+/// figure, or every put asks the helper for one more slot, and each of those is a change that the next sync commits.
+uint64_t SlotsAhead(uint64_t claimed, uint64_t stride, uint64_t log_ahead) {
+  const uint64_t bytes = std::clamp(4 * log_ahead, kBlocksAheadBytes, kBlocksAheadBytesMax);
+  return std::min(bytes / stride, std::max<uint64_t>(claimed / 2, 16));
+}
 
 /// Claimed slots above which the next segment is made.
 constexpr uint64_t NextSegmentDueAt(uint32_t slots) { return slots >= kEarlySegmentSlots ? slots / 4 : slots / 2; }
@@ -131,8 +137,8 @@ Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Fil
                                         : EnsureSlots(segment, static_cast<uint32_t>(end), timeout_us));
     if (ClaimSegment(LoadAcquire(boot_->claim)) != Raw(number)) return false;
   }
-  const uint64_t ahead = BlocksAhead(LogAhead()) / 2 / segment.layout().embedding_stride;
-  const bool blocks_due = !by_file && ready < segment.slots() && end + ahead > ready;
+  const uint64_t ahead = SlotsAhead(end, segment.layout().embedding_stride, LogAhead());
+  const bool blocks_due = !by_file && ready < segment.slots() && end + ahead / 2 > ready;
   const bool segment_due =
       end > NextSegmentDueAt(segment.slots()) && newest_listed_.load(std::memory_order_relaxed) == Raw(number);
   if (blocks_due || segment_due) WakeHelper();
@@ -363,8 +369,7 @@ void Store::StopHelper() {
   helper_.join();
 }
 
-/// Backs blocks and log some way beyond what is used, in proportion to it, so that a small store stays small. In
-/// steps, because writers who come to the end wait for the lock.
+/// Backs blocks and log some way beyond what is used. In steps, because writers who come to the end wait for the lock.
 Status Store::BackAhead(Segment& segment) {
   const SegmentNumber number = segment.number();
   const uint64_t place = Raw(number) % format::kSpaceWords;
@@ -379,8 +384,7 @@ Status Store::BackAhead(Segment& segment) {
     more = false;
     if (filling_.load(std::memory_order_relaxed) == Filling::kByMapping) {
       const uint64_t claimed = open ? std::min<uint64_t>(ClaimSlot(claim), segment.slots()) : 0;
-      const uint64_t ahead = std::min(BlocksAhead(LogAhead()) / stride, std::max<uint64_t>(claimed / 2, 16));
-      const uint64_t wanted = std::min<uint64_t>(claimed + ahead, segment.slots());
+      const uint64_t wanted = std::min<uint64_t>(claimed + SlotsAhead(claimed, stride, LogAhead()), segment.slots());
       const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[place]), number);
       const uint64_t to = std::min(wanted, ready + step_slots);
       THERMOCLINE_RETURN_IF_ERROR(BackSlotsUpTo(segment, static_cast<uint32_t>(to), true));
@@ -388,7 +392,7 @@ Status Store::BackAhead(Segment& segment) {
     }
     const Position tail(LoadAcquire(boot_->tail));
     const uint64_t used = tail.segment() == number ? tail.offset() : format::kHeaderBytes;
-    const uint64_t wanted = std::min(used + std::min(LogAhead(), used), segment.log_capacity());
+    const uint64_t wanted = std::min(used + LogAhead(used), segment.log_capacity());
     const uint64_t ready = ReadyOf(LoadAcquire(boot_->log_ready[place]), number) * 8;
     const uint64_t to = std::min(wanted, std::max(ready, format::kHeaderBytes) + kHelperStepBytes);
     THERMOCLINE_RETURN_IF_ERROR(BackLogUpTo(segment, to, true));
@@ -396,6 +400,8 @@ Status Store::BackAhead(Segment& segment) {
   }
   return Status::Ok();
 }
+
+uint64_t Store::LogAhead(uint64_t used) const { return std::min(LogAhead(), used); }
 
 uint64_t Store::LogAhead() const {
   // The next flush writes what is made ahead too, which does not matter where it has much to write anyway.

@@ -353,6 +353,7 @@ class Store final : private IdMatcher {
   Status ReleaseIfLost(SharedLock& lock) const;
   Status BackAhead(Segment& segment);
   uint64_t LogAhead() const;
+  uint64_t LogAhead(uint64_t used) const;
   bool NextSegmentIsDue(const Segment& segment) const;
   Status MakeNextSegment(SegmentNumber number);
   uint64_t ReadyLogBytes(SegmentNumber segment) const;
