@@ -217,5 +217,42 @@ TEST(StoreConcurrency, NoLookUpMissesWhileTheIndexGrows) {
   test::ExpectWhole(*store);
 }
 
+// Goal: a generation that is made for the few memories that live, and that writers use up before it is published, is
+// given up: nothing is lost, nobody waits for ever. Method: whole frames of new ids come and go in a table of
+// deletions while generations are made without a pause.
+TEST(StoreConcurrency, AGenerationThatBecomesTooSmallIsGivenUp) {
+  constexpr int kWriters = 2;
+  constexpr uint64_t kFrame = 15000;
+  const uint64_t frames = 5 * TestScale();
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  std::atomic<int> writing{kWriters};
+  test::RunThreads(kWriters + 1, [&](int thread) {
+    if (thread == kWriters) {
+      while (writing.load() > 0) EXPECT_OK(store->GrowIndex(0));
+      return;
+    }
+    for (uint64_t frame = 0; frame < frames && test::FailureCount() == 0; ++frame) {
+      const auto id_of = [&](uint64_t i) {
+        return std::to_string(thread) + "/" + std::to_string(frame) + "/" + std::to_string(i);
+      };
+      Batch puts(store->hash_key());
+      Batch deletions(store->hash_key());
+      std::vector<Memory> memories(kFrame);
+      for (uint64_t i = 0; i < kFrame; ++i) {
+        memories[i].id = id_of(i);
+        puts.Put(test::PutInputOf(memories[i]), false);
+        if (i > 0) deletions.Delete(memories[i].id, false);  // the first of each stays
+      }
+      EXPECT_OK(store->Commit(puts, test::kLockTimeout));
+      for (uint64_t i = 0; i < kFrame; ++i) EXPECT_TRUE(test::Get(*store, memories[i].id).has_value());
+      EXPECT_OK(store->Commit(deletions, test::kLockTimeout));
+    }
+    writing.fetch_sub(1);
+  });
+  EXPECT_EQ(store->size(), kWriters * frames);
+  test::ExpectWhole(*store);
+}
+
 }  // namespace
 }  // namespace thermocline::store
