@@ -1,13 +1,20 @@
 // The parent's side: a process per subject, rounds that alternate between them.
 
-import { fork } from 'node:child_process'
+import { execFile, fork } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 const program = fileURLToPath(new URL('./child.mjs', import.meta.url))
 /** The last core: the first is where systems handle interrupts. */
 const core = String(cpus().length - 1)
+
+/**
+ * Writes what earlier rounds left in the page cache. Linux holds a writer back once there is too much of it, whoever
+ * left it: without this a row that does not sync measures the disk by its second round.
+ */
+const syncDisks = () => promisify(execFile)('sync')
 
 /** A subject's process. Commands are answered one after another. */
 class SubjectProcess {
@@ -130,6 +137,7 @@ export async function runRow(row, subjects, options, scratch) {
       const first = round % processes.length
       const order = [...processes.slice(first), ...processes.slice(0, first)]
       await each(order, async (process) => {
+        await syncDisks()
         results[process.subject].push(await meter.around(process.pid, () => process.call('round', { round })))
       })
     }
