@@ -142,7 +142,7 @@ function readIndexed(value: unknown): string {
 
 const autoCompactKeys = ['deadShare', 'deadBytes']
 const deadShareDefault = 0.5
-const deadBytesDefault = 64 * 1024 * 1024
+const deadBytesDefault = 256 * 1024 * 1024
 
 /** `autoCompact` as the addon takes it: a share of NaN stands for not given, one below 0 for never. */
 function readAutoCompact(value: unknown): { deadShare: number; deadBytes: number } {

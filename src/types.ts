@@ -52,7 +52,7 @@ export interface OpenOptions {
   allowNetworkFileSystem?: boolean | undefined
   /**
    * When the space of replaced and deleted memories is given back in the background. Default
-   * `{ deadShare: 0.5, deadBytes: 67108864 }`; false: never. All handles of a process share one policy, the last given.
+   * `{ deadShare: 0.5, deadBytes: 268435456 }`; false: never. All handles of a process share one policy, the last given.
    */
   autoCompact?: AutoCompactOptions | false | undefined
   /**
@@ -68,7 +68,7 @@ export interface OpenOptions {
 export interface AutoCompactOptions {
   /** Part of the bytes on disk that is of replaced and deleted memories, 0..1. Default 0.5. */
   deadShare?: number | undefined
-  /** Bytes of replaced and deleted memories. Default 67108864, 64 MiB. */
+  /** Bytes of replaced and deleted memories. Default 268435456, 256 MiB. */
   deadBytes?: number | undefined
 }
 

@@ -217,7 +217,7 @@ function listOf(store: Store): string[] {
 
 processTest('an owner that is killed costs a survivor at most 250 ms', async (scene) => {
   const directory = scene.path('store')
-  const store = scene.open(directory, { dimensions, lockTimeout: 10_000 })
+  const store = scene.open(directory, { dimensions, lockTimeout: 10_000, autoCompact: false })
   const waits: number[] = []
   let number = 0
   let underLock = 0

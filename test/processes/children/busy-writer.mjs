@@ -6,7 +6,8 @@ import { open } from 'thermocline'
 import { stampedMemory, stampedProblem } from '../../support/memories.mjs'
 import { task, tell } from './parent.mjs'
 
-const store = open(task.directory, { dimensions: task.dimensions, lockTimeout: 20_000 })
+// Its parent reads the whole history.
+const store = open(task.directory, { dimensions: task.dimensions, lockTimeout: 20_000, autoCompact: false })
 let isEnded = false
 let number = 0
 let worstMs = 0
