@@ -6,6 +6,7 @@
 
 import { join, relative } from 'node:path'
 import { killTests, nativeTests, powerTests, runChecks, vitest } from './checks.mjs'
+import { checkPlanted } from './planted.mjs'
 import { listFiles, root, runAsProgram, ScriptError } from './run.mjs'
 import { setup } from './setup.mjs'
 
@@ -60,6 +61,7 @@ async function main() {
     'power tests': powerTests,
     'native tests': nativeTests,
     'concurrent tests': runConcurrent,
+    'planted bugs': checkPlanted,
   }
   const files = listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts'))
     .map((file) => relative(root, file))

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/base/limits.h"
+#include "core/base/planted.h"
 
 namespace thermocline::kernels {
 namespace {
@@ -188,7 +189,8 @@ bool SketchQuery::Prepare(const float* centre) {
   const bool l2 = coder_.metric() == format::Metric::kL2;
   const double above = kRounding * (length_ * std::sqrt(static_cast<double>(centre_square)) + square);
   prefix_.base = static_cast<float>((l2 ? -square / 2 : static_cast<double>(along)) + above);
-  prefix_.reach = static_cast<float>(confidence_ * std::sqrt(square));
+  const double sigmas = IsPlanted(Fault::kSketchSlackTooSmall) ? confidence_ / 4 : confidence_;
+  prefix_.reach = static_cast<float>(sigmas * std::sqrt(square));
   MakeTables();
   return true;
 }

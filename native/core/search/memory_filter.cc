@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "core/base/planted.h"
 #include "core/search/caches.h"
 #include "core/search/record_ahead.h"
 #include "core/store/log_reader.h"
@@ -248,6 +249,7 @@ filter::Lanes MemoryFilter::AskKnown(const Part& part, uint32_t word) const {
 }
 
 filter::Lanes MemoryFilter::AskColumn(const filter::Leaf& leaf, const store::Segment& segment, uint32_t word) const {
+  if (IsPlanted(Fault::kColumnSkipped)) return {kAll, 0};
   const auto slot = static_cast<Slot>(word * 64);
   std::array<double, 64> numbers;
   if (leaf.field == filter::Field::kLastAccess) {

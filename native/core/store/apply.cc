@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/base/planted.h"
 #include "core/format/image.h"
 #include "core/store/commit_plan.h"
 #include "core/store/log_reader.h"
@@ -34,11 +35,13 @@ format::FrameHeader Store::NextFrameHeader(format::FrameKind kind) const {
 Status Store::CommitFrame(Segment& segment, uint64_t offset, format::FrameHeader& header) {
   char* frame = segment.log_data() + offset;
   const Position position(segment.number(), offset);
+  const Position end(segment.number(), offset + FrameBytes(header));
+  if (IsPlanted(Fault::kTailBeforeFrame)) StoreRelease(boot_->tail, end.raw());
   format::SealFrame(header, format::FrameSeed(salt_, position), frame + sizeof header);
   std::memcpy(frame, &header, sizeof header);
   THERMOCLINE_RETURN_IF_ERROR(CheckFiles());
   // COMMIT. Pairs with the acquire of readers of `tail` and of whoever repairs.
-  StoreRelease(boot_->tail, Position(segment.number(), offset + FrameBytes(header)).raw());
+  StoreRelease(boot_->tail, end.raw());
   return Status::Ok();
 }
 
@@ -96,7 +99,9 @@ Status Store::WriteFrame(Batch& batch, Plan& plan) {
 // Steps 7 and 8, from what the plan knows already. ApplyFrame does the same from the bytes.
 void Store::ApplyPlanned(Batch& batch, const Plan& plan) {
   const IndexTable table = Table();
+  const Sequence last = plan.first_sequence + plan.records - 1;
   uint64_t dead = 0;
+  if (IsPlanted(Fault::kAppliedBeforeApply)) StoreRelease(boot_->applied, last);
   for (const Operation& operation : batch.operations()) {
     if (!operation.effective) continue;
     if (operation.kind != format::RecordKind::kDelete) {
@@ -125,7 +130,7 @@ void Store::ApplyPlanned(Batch& batch, const Plan& plan) {
   StoreRelaxed(boot_->last_frame_crc, uint64_t{plan.header.header_crc});
   StoreRelease(boot_->last_frame, Position(plan.segment->number(), plan.offset).raw());
   // VISIBLE. Pairs with the acquire in Find and TakeSnapshot.
-  StoreRelease(boot_->applied, plan.first_sequence + plan.records - 1);
+  StoreRelease(boot_->applied, last);
 }
 
 Status Store::ApplyFrame(Segment& segment, Position position, const format::FrameHeader& header) {
@@ -193,7 +198,11 @@ Status Store::RepairUpTo(Position at, uint64_t end) {
     if (!header) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), offset);
     const Position position(segment.number(), offset);
     THERMOCLINE_RETURN_IF_ERROR(ApplyFrame(segment, position, *header));
-    if (header->record_count > 0) StoreRelaxed(boot_->size, header->memories_after);
+    if (IsPlanted(Fault::kRepairIncrements)) {
+      StoreRelaxed(boot_->size, LoadRelaxed(boot_->size) + header->record_count);
+    } else if (header->record_count > 0) {
+      StoreRelaxed(boot_->size, header->memories_after);
+    }
     StoreRelaxed(boot_->last_frame_crc, uint64_t{header->header_crc});
     StoreRelease(boot_->last_frame, position.raw());
     if (header->record_count > 0) {

@@ -1,22 +1,29 @@
 #include "core/store/claim.h"
 
 #include "core/base/atomic.h"
+#include "core/base/planted.h"
 
 namespace thermocline::store {
+namespace {
 
+// The seed's bug: two writers read the same count, both write there, both increment. The twin of the addon always has
+// it.
+bool IsRacy() {
 #if defined(THERMOCLINE_PLANT_RACY_CLAIM)
-
-// The seed's bug: two writers read the same count, both write there, both increment.
-uint64_t ClaimSlots(uint64_t& claim, uint32_t) { return LoadRelaxed(claim); }
-
-void FinishClaim(uint64_t& claim, uint32_t count) { FetchAdd(claim, uint64_t{count}); }
-
+  return true;
 #else
-
-uint64_t ClaimSlots(uint64_t& claim, uint32_t count) { return FetchAdd(claim, uint64_t{count}); }
-
-void FinishClaim(uint64_t&, uint32_t) {}
-
+  return IsPlanted(Fault::kRacyClaim);
 #endif
+}
+
+}  // namespace
+
+uint64_t ClaimSlots(uint64_t& claim, uint32_t count) {
+  return IsRacy() ? LoadRelaxed(claim) : FetchAdd(claim, uint64_t{count});
+}
+
+void FinishClaim(uint64_t& claim, uint32_t count) {
+  if (IsRacy()) FetchAdd(claim, uint64_t{count});
+}
 
 }  // namespace thermocline::store

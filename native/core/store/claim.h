@@ -1,7 +1,7 @@
 // The claim word: who gets which slot.
 //
-// Its own file, because a build flag plants the seed's bug here (load, compute, store, increment) to prove that the
-// concurrency tests see it: THERMOCLINE_PLANT_RACY_CLAIM.
+// Its own file, because the seed's bug (load, compute, store, increment) is planted here to prove that the concurrency
+// tests see it: in the twin of the addon by THERMOCLINE_PLANT_RACY_CLAIM, in native tests by core/base/planted.h.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
+#include "core/base/planted.h"
 #include "core/format/image.h"
 #include "core/store/claim.h"
 #include "core/store/commit_plan.h"
@@ -378,7 +379,7 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
     format::Statistics& to = segment.statistics(operation.slot);
     StoreRelaxed(to.activation, LoadRelaxed(from.activation));
     StoreRelaxed(to.last_access, LoadRelaxed(from.last_access));
-    StoreRelaxed(to.recall_count, LoadRelaxed(from.recall_count));
+    if (!IsPlanted(Fault::kStatisticsLost)) StoreRelaxed(to.recall_count, LoadRelaxed(from.recall_count));
   }
   operation.effective = true;
   operation.sequence = plan.first_sequence + plan.records;

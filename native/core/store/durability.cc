@@ -10,6 +10,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
+#include "core/base/planted.h"
 #include "core/format/blocks.h"
 #include "core/format/image.h"
 #include "core/io/system.h"
@@ -30,7 +31,7 @@ constexpr int kRoomTurns = 3;
 
 /// R8: the kernel reports a failed sync once and success ever after, while the data is gone.
 Status Store::Poison(const Status& cause) {
-  if (boot_ != nullptr) StoreRelease(boot_->poison, uint64_t{1});
+  if (boot_ != nullptr && !IsPlanted(Fault::kNoPoison)) StoreRelease(boot_->poison, uint64_t{1});
   return cause;
 }
 
@@ -173,6 +174,7 @@ Status Store::SyncSegments(const format::Meta& list, SegmentNumber from, Segment
   const int first = std::max(0, list.IndexOf(from));
   const int last = list.IndexOf(to);
   for (int i = first; i <= last; ++i) {
+    if (IsPlanted(Fault::kFlushForgetsALog) && i < last) continue;
     Result<Segment*> segment = GetSegment(static_cast<SegmentNumber>(list.segments[static_cast<size_t>(i)].number));
     // Rewritten and gone: what it held was made durable before it was replaced (R11).
     if (!segment.ok() && IsGone(segment.status())) continue;
@@ -219,6 +221,7 @@ Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
   const Pin pin;
   THERMOCLINE_RETURN_IF_ERROR(CheckPoison());
   if (StructureIsDue()) THERMOCLINE_RETURN_IF_ERROR(SyncStructure(timeout_us));
+  if (IsPlanted(Fault::kWatermarkBeforeSync)) StoreRelaxed(boot_->watermark, LoadRelaxed(boot_->tail));
   Result<FlushPlan> planned = PlanFlush(scope, timeout_us);
   if (!planned.ok()) return planned.status();
   const FlushPlan& plan = *planned;

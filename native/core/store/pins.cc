@@ -1,5 +1,6 @@
 #include "core/store/pins.h"
 
+#include "core/base/planted.h"
 #include "core/io/system.h"
 
 namespace thermocline::store {
@@ -64,14 +65,13 @@ PinSlot* RegisterPinSlot() {
 }
 
 Grace::Grace() {
-#if !defined(THERMOCLINE_PLANT_NO_GRACE)
+  if (IsPlanted(Fault::kNoGrace)) return;
   if (BarrierIsThere()) io::ProcessBarrier();
   std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the one in Pin
   for (const PinSlot* slot = first_slot.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
     const uint64_t word = slot->word.load(std::memory_order_acquire);  // pairs with the release in ~Pin
     if ((word & 1) != 0) standing_.emplace_back(slot, word);
   }
-#endif
 }
 
 bool Grace::Over() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/planted.h"
 #include "core/io/kernel_lock.h"
 #include "core/store/claim.h"
 #include "core/store/log_cursor.h"
@@ -124,7 +125,7 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
   }
   // A copy that rewriting made leads back to nothing. It was visible before it was made, so it is to whoever looks
   // again; what is not visible yet was no copy, and nothing came before it.
-  if (above <= LoadAcquire(boot_->applied)) return Gone(before);
+  if (above <= LoadAcquire(boot_->applied) && !IsPlanted(Fault::kNoSecondLook)) return Gone(before);
   return std::optional<MemoryRef>();
 }
 

@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "core/base/limits.h"
+#include "core/base/planted.h"
 #include "core/store/claim.h"
 #include "core/store/log_reader.h"
 #include "core/store/rebuilder.h"
@@ -80,7 +81,8 @@ void Store::Rebuilder::FindFrames() {
 void Store::Rebuilder::FindFramesIn(size_t part) {
   const Segment& segment = *segments_[part];
   const uint64_t listed_end = meta_.segments[part].log_end;
-  const uint64_t end = listed_end != 0 ? listed_end : segment.log_capacity();
+  const bool ends = listed_end != 0 && !IsPlanted(Fault::kLogEndsIgnored);
+  const uint64_t end = ends ? listed_end : segment.log_capacity();
   for (uint64_t offset = format::kHeaderBytes; offset < end;) {
     const auto header = ReadFrame(segment, store_.salt_, offset, true);
     const bool holds = header && offset + FrameBytes(*header) <= end;
@@ -152,7 +154,9 @@ bool Store::Rebuilder::NamesRewritten(const format::FrameHeader& header) const {
 bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHeader& header) {
   const Position previous(header.previous_frame);
   size_t keep = frames_.size();
-  if (previous.none()) {
+  if (IsPlanted(Fault::kChainIgnored)) {
+    keep = frames_.size();
+  } else if (previous.none()) {
     keep = 0;
   } else if (offset != format::kHeaderBytes || !NamesRewritten(header)) {
     while (keep > 0) {

@@ -7,6 +7,7 @@
 
 #include "core/base/crc32c.h"
 #include "core/base/limits.h"
+#include "core/base/planted.h"
 #include "core/io/system.h"
 #include "core/store/log_reader.h"
 
@@ -84,8 +85,9 @@ Status Store::Rewriting::ChooseRecord(Segment& segment, uint64_t offset, const f
   const Position here(segment.number(), offset);
   const uint64_t hash = store_.HashOf(record.id);
   const bool deletion = record.kind() == format::RecordKind::kDelete;
-  const bool newest = store_.PositionInIndex(hash, record.id, store_) == here;
-  if (!newest || (deletion && heads_list_)) {
+  bool newest = store_.PositionInIndex(hash, record.id, store_) == here;
+  if (IsPlanted(Fault::kCompactionDropsNewest) && record.header.sequence % 7 == 0) newest = false;
+  if (!newest || (deletion && (heads_list_ || IsPlanted(Fault::kCompactionDropsDeletions)))) {
     dropped_up_to_ = std::max(dropped_up_to_, record.header.sequence);
     if (newest) {
       deletions_.push_back({here, hash, nullptr});
@@ -393,6 +395,7 @@ Status Store::Rewriting::GiveBack() {
     const Status synced = store_.directory_.Sync();
     if (!synced.ok()) return store_.Poison(synced);
   }
+  if (IsPlanted(Fault::kCompactionKeepsFiles)) return Status::Ok();
   for (const uint32_t number : numbers_) {
     const auto segment = static_cast<SegmentNumber>(number);
     for (const SegmentFileName& name : {LogFileName(segment), BlocksFileName(segment), KeysFileName(segment)}) {
