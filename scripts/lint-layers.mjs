@@ -39,7 +39,7 @@ function coreLayerOf(path) {
 
 function checkInclude(file, header) {
   const [, part, layer] = file.split('/') // native/<part>/<layer>/...
-  const testParts = ['kill', 'power'] // tests with helpers in files of their own
+  const testParts = ['kill', 'power', 'fuzz'] // tests with helpers in files of their own
   const isTest = testParts.includes(part) || /_(?:test|fuzz)\.cc$/.test(file)
   const target = coreLayerOf(header)
   if (target !== undefined && !coreLayers.includes(target)) return `no such layer: ${target}`
@@ -51,7 +51,8 @@ function checkInclude(file, header) {
   if (part === 'test' && !isFixture && target !== undefined && target !== 'base') {
     return `the test harness must not include ${target}`
   }
-  if (header.startsWith('binding/') && part !== 'binding') return `${part} must not include the binding`
+  if (header.startsWith('binding/') && !['binding', 'fuzz'].includes(part))
+    return `${part} must not include the binding`
   if (header.startsWith('test/') && part !== 'test' && !isTest) return 'only tests include the test harness'
   if (systemHeader.test(header) && !isTest && !(part === 'core' && layer === 'io')) {
     return `only core/io includes headers of the operating system: ${header}`

@@ -6,12 +6,14 @@
 
 import { join, relative } from 'node:path'
 import { killTests, nativeTests, powerTests, runChecks, vitest } from './checks.mjs'
+import { checkFuzz } from './fuzz.mjs'
 import { checkPlanted } from './planted.mjs'
 import { listFiles, root, runAsProgram, ScriptError } from './run.mjs'
 import { setup } from './setup.mjs'
 
 const roundsOfConcurrent = 20
 const testTimeout = 4_000_000
+const fuzzRuns = 1_120_000 // of each decoder: ten million inputs in all
 
 /** Minutes, on two cores that had other work too. */
 const minutes = {
@@ -19,6 +21,7 @@ const minutes = {
   'power tests': 20,
   'native tests': 20,
   'concurrent tests': 40,
+  'fuzz targets': 40,
 }
 
 function readPart(values) {
@@ -62,6 +65,7 @@ async function main() {
     'native tests': nativeTests,
     'concurrent tests': runConcurrent,
     'planted bugs': checkPlanted,
+    'fuzz targets': () => checkFuzz({ runs: fuzzRuns }),
   }
   const files = listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts'))
     .map((file) => relative(root, file))

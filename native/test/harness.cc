@@ -1,4 +1,4 @@
-// Runs the registered tests; the only `main` of the native test binary.
+// Runs the registered tests.
 //
 //   thermocline_test [filter] [--seed n] [--rounds n] [--list]
 //
@@ -173,11 +173,11 @@ bool CheckCode(const Status& status, ErrorCode code, const char* expression, con
 
 }  // namespace thermocline::test
 
-int main(int count, char** values) {
-  thermocline::test::Arguments arguments;
-  if (!thermocline::test::ParseArguments(count, values, &arguments)) {
+int thermocline::test::RunTests(int count, char** values) {
+  Arguments arguments;
+  if (!ParseArguments(count, values, &arguments)) {
     std::fprintf(stderr, "usage: %s [part of Suite.ClaimName] [--seed n] [--list]\n", values[0]);
     return 2;
   }
-  return thermocline::test::RunAll(arguments, values[0]);
+  return RunAll(arguments, values[0]);
 }

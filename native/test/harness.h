@@ -59,6 +59,9 @@ uint64_t TestScale();
 /// `--rounds n`, else `usual`, or `nightly` when THERMOCLINE_NIGHTLY is set.
 uint64_t TestRounds(uint64_t usual, uint64_t nightly);
 
+/// What a `main` of tests does (main.cc); its exit code.
+int RunTests(int count, char** values);
+
 /// Failed expectations of the running test so far.
 int FailureCount();
 
