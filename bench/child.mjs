@@ -13,6 +13,7 @@ let state
 
 const commands = {
   fill: () => context.fill(),
+  keep: () => context.keptStore(options.n),
   async start({ id, rounds }) {
     row = loadRow(id)
     state = await row.start?.({ ...context, rounds })

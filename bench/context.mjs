@@ -1,23 +1,34 @@
 // What a row is given: its subject, the workload, and stores that hold it.
 
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findVersion } from './peers/index.mjs'
-import { makeWorkload, streamMemories } from './workload.mjs'
+import { openWorkload, streamMemories } from './workload.mjs'
 
 const fillBatch = 20_000
 const verifiedMemories = 100
 const keptFolder = fileURLToPath(new URL('./.cache/kept', import.meta.url))
 const addon = fileURLToPath(new URL('../build/Release/thermocline.node', import.meta.url))
 
-/** Writes the first `n` memories in batches, so that nobody needs them all in memory or in one transaction. */
+/**
+ * Writes the first `n` memories in batches, so that nobody needs them all in memory or in one transaction. Resolves
+ * with the seconds that the subject took, its indexes included.
+ */
 async function fillOpened(opened, workload, n) {
-  for (let begin = 0; begin < n; begin += fillBatch) {
-    await opened.putMany([...streamMemories(workload, begin, Math.min(n, begin + fillBatch))])
+  let milliseconds = 0
+  const time = async (run) => {
+    const begin = performance.now()
+    await run()
+    milliseconds += performance.now() - begin
   }
-  await opened.afterFill?.()
+  for (let begin = 0; begin < n; begin += fillBatch) {
+    const batch = [...streamMemories(workload, begin, Math.min(n, begin + fillBatch))]
+    await time(() => opened.putMany(batch))
+  }
+  await time(() => opened.afterFill?.())
+  return milliseconds / 1000
 }
 
 /** Fails where a subject gives back anything but the workload: nobody may win by losing bytes. */
@@ -39,18 +50,22 @@ function stampOf(subject) {
   return createHash('sha256').update(readFileSync(addon)).digest('hex').slice(0, 12)
 }
 
+/** Beside a kept store: how long it took. */
+const secondsFile = (path) => `${path}-seconds`
+
 export function makeContext(subject, peer, options, scratch) {
   const { dimensions, n } = options
-  const workload = makeWorkload(dimensions)
+  const workload = openWorkload(options)
   const own = join(scratch, subject)
   const filled = join(own, 'filled')
   mkdirSync(own, { recursive: true })
 
   async function makeStore(path, count) {
     const opened = await peer.open(path, { dimensions, durability: 'flush', expected: count })
-    await fillOpened(opened, workload, count)
+    const seconds = await fillOpened(opened, workload, count)
     await opened.flush?.()
     await opened.close()
+    return seconds
   }
 
   async function openWith(path, count, settings) {
@@ -61,7 +76,8 @@ export function makeContext(subject, peer, options, scratch) {
 
   /** The path of a store of `count` memories that outlives the run, made where it is missing. */
   async function keptStore(count) {
-    const prefix = `${subject}-${count}-${dimensions}-`
+    const source = options.embeddings === undefined ? '' : `${basename(options.embeddings).replaceAll('.', '-')}-`
+    const prefix = `${source}${subject}-${count}-${dimensions}-`
     const path = join(keptFolder, prefix + stampOf(subject))
     if (existsSync(path)) return path
     mkdirSync(keptFolder, { recursive: true })
@@ -70,7 +86,8 @@ export function makeContext(subject, peer, options, scratch) {
     }
     const unfinished = join(keptFolder, `unfinished-${subject}`)
     rmSync(unfinished, { recursive: true, force: true })
-    await makeStore(unfinished, count)
+    const seconds = await makeStore(unfinished, count)
+    writeFileSync(secondsFile(path), String(seconds))
     renameSync(unfinished, path)
     return path
   }
@@ -92,6 +109,11 @@ export function makeContext(subject, peer, options, scratch) {
     },
     openFilled: (settings) => openWith(filled, n, settings),
     keptStore,
+    /** Seconds that the subject took for a kept store. */
+    async keptSeconds(count) {
+      const file = secondsFile(await keptStore(count))
+      return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 'unknown'
+    },
     openKept: async (count, settings) => openWith(peer.keepsNothing ? own : await keptStore(count), count, settings),
     verify: (opened) => verify(peer.name, opened, workload, n),
     discard: (path) => rmSync(path, { recursive: true, force: true }),

@@ -9,7 +9,7 @@ import { readOptions, UsageError, usage } from './options.mjs'
 import { isOwn } from './peers/index.mjs'
 import { plotGroups } from './plot.mjs'
 import { formatEnvironment, formatRow, formatSubjects, formatVerdicts } from './report.mjs'
-import { fillStore, runRow } from './session.mjs'
+import { makeStore, runRow } from './session.mjs'
 import { summarizeRow } from './summary.mjs'
 import { targets } from './targets.mjs'
 
@@ -38,15 +38,15 @@ function makeScratch(directory) {
 }
 
 /** Makes the stores that a row reads or copies. A subject that cannot make one is not run. */
-async function fillStores(names, filled, { options, subjects, scratch, say }) {
-  for (const subject of names.filter((name) => !filled.has(name))) {
+async function makeStores(command, names, made, { options, subjects, scratch, say }) {
+  for (const subject of names.filter((name) => !made.has(name))) {
     try {
-      await fillStore(subject, options, scratch)
+      await makeStore(command, subject, options, scratch)
     } catch (error) {
       subjects[subject].absent = error.message.split('\n')[0]
       say(`not run here: ${subjects[subject].name} (${subjects[subject].absent})`)
     }
-    filled.add(subject)
+    made.add(subject)
   }
 }
 
@@ -54,9 +54,12 @@ async function runRows(rows, run) {
   const { options, subjects, scratch, say } = run
   const done = []
   const filled = new Set()
+  const kept = new Set()
   const isPresent = (subject) => subject in subjects && subjects[subject].absent === undefined
   for (const row of rows) {
-    if (row.filled) await fillStores(row.subjects.filter(isPresent), filled, run)
+    if (row.filled) await makeStores('fill', row.subjects.filter(isPresent), filled, run)
+    // Before a row that may bind its processes to one core: graphs are built on all of them.
+    if (row.kept) await makeStores('keep', row.subjects.filter(isPresent), kept, run)
     const outcome = await runRow(row, row.subjects.filter(isPresent), options, scratch)
     // A quick run shows that it runs; it is too small to judge.
     const summary = summarizeRow(row, outcome, subjects, options.quick ? {} : targets)

@@ -1,6 +1,9 @@
 // The command line of the benchmark.
 
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { demoFile, describeEmbeddings, heldBack } from './embeddings.mjs'
 import { groups, rows } from './rows/index.mjs'
 
 export const usage = `npm run bench -- [group ...] [options]
@@ -9,6 +12,8 @@ export const usage = `npm run bench -- [group ...] [options]
   --only P1,P4   rows or groups by name
   --n 100000     memories          --dim 384      dimensions
   --rounds 5     rounds a row      --large 1000000  memories of the large store (P9, P10-L, P14); 0 leaves them out
+  --embeddings f the embeddings of real text in file f (half precision, .npy or rows of 512) in place of made ones;
+                 \`demo\`: those of the demo. The last ${heldBack} are asked for and not stored. No large store
   --directory d  where the stores lie while it runs (a directory on a real disk)
   --name local   results go to bench/results/<name>.json and <name>-<group>.svg
   --json         the results on standard output instead of tables
@@ -21,6 +26,15 @@ function readCount(values, name, fallback, min) {
   const count = Number(values[name] ?? fallback)
   if (!Number.isInteger(count) || count < min) throw new UsageError(`--${name} must be an integer of at least ${min}`)
   return count
+}
+
+/** What a file of embeddings says of --n and --dim; nothing without one. */
+function readEmbeddings(given) {
+  if (given === undefined) return {}
+  const file = given === 'demo' ? demoFile : resolve(given)
+  if (!existsSync(file)) throw new UsageError(`--embeddings: there is no ${given}`)
+  const { rows, dimensions } = describeEmbeddings(file)
+  return { embeddings: file, rows: rows - heldBack, dimensions }
 }
 
 /** Rows by names of rows or groups. */
@@ -50,6 +64,7 @@ export function readOptions(commandArguments) {
         only: { type: 'string' },
         name: { type: 'string' },
         directory: { type: 'string' },
+        embeddings: { type: 'string' },
       },
     })
   } catch (error) {
@@ -57,13 +72,15 @@ export function readOptions(commandArguments) {
   }
   const { values, positionals } = parsed
   const { quick, json, help, name = quick ? undefined : 'local', directory } = values
+  const real = readEmbeddings(values.embeddings)
   const options = {
     quick,
-    n: readCount(values, 'n', quick ? 2000 : 100_000, 100),
-    dimensions: readCount(values, 'dim', quick ? 64 : 384, 1),
+    embeddings: real.embeddings,
+    n: readCount(values, 'n', quick ? 2000 : (real.rows ?? 100_000), 100),
+    dimensions: real.dimensions ?? readCount(values, 'dim', quick ? 64 : 384, 1),
     rounds: readCount(values, 'rounds', quick ? 1 : 5, 1),
     small: quick ? 500 : 10_000,
-    large: readCount(values, 'large', quick ? 5000 : 1_000_000, 0),
+    large: real.rows === undefined ? readCount(values, 'large', quick ? 5000 : 1_000_000, 0) : 0,
   }
   if (!quick && options.rounds < 3) throw new UsageError('--rounds must be at least 3: a median of fewer is none')
   if (name !== undefined && !/^[\w.-]+$/.test(name))

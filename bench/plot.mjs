@@ -1,6 +1,8 @@
 // Bar charts of a run as SVG, one file a group: a panel a row, bars from zero, a line from the least to the greatest
 // round. Readable on light and dark, and by people who do not tell red from green (colours of Okabe and Ito).
 
+import { plotRecall } from './plot-recall.mjs'
+import { escapeText, style } from './plot-style.mjs'
 import { formatFigure } from './report.mjs'
 
 const width = 860
@@ -13,29 +15,6 @@ const axisHeight = 26
 const padding = 20
 /** A ceiling or a failure of a peer beyond this many times the rest is named below the bars, not drawn. */
 const offScale = 8
-
-const style = `
-  text { font: 13px system-ui, sans-serif; fill: #1a1a1a; }
-  .title { font-weight: 600; font-size: 14px; }
-  .small { font-size: 11px; fill: #595959; }
-  .paper { fill: #ffffff; }
-  .axis { stroke: #bdbdbd; stroke-width: 1; }
-  .range { stroke: #1a1a1a; stroke-width: 1.5; }
-  .ours { fill: #0072b2; }
-  .peer { fill: #e69f00; }
-  .reference { fill: #999999; }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #f0f0f0; }
-    .small { fill: #b0b0b0; }
-    .paper { fill: #16181c; }
-    .axis { stroke: #555a63; }
-    .range { stroke: #f0f0f0; }
-    .ours { fill: #56b4e9; }
-  }`
-
-function escapeText(text) {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-}
 
 /** The next of 1, 2, 5, 10 ... that divides `max` into at most five parts. */
 export function chooseStep(max) {
@@ -129,11 +108,13 @@ export function plotRows(rows, subjects, caption) {
   ].join('\n')
 }
 
-/** [group, SVG] for each group of a run that has a row to draw. */
+/** [name, SVG] for each group of a run that has a row to draw, and of recall against time where that was measured. */
 export function plotGroups({ rows, subjects, options, environment, date }) {
   const caption = `n = ${options.n.toLocaleString('en')}, ${options.dimensions} dimensions; ${environment.cpu.model}, ${environment.cpu.cores} cores, Node ${environment.node}; ${date.slice(0, 10)}`
-  return [...new Set(rows.map(({ group }) => group))].map((group) => {
+  const charts = [...new Set(rows.map(({ group }) => group))].map((group) => {
     const drawable = rows.filter((row) => row.group === group && row.median.thermocline !== undefined)
     return [group, plotRows(drawable, subjects, caption)]
   })
+  const recall = plotRecall(rows, subjects, caption, style)
+  return recall === undefined ? charts : [...charts, ['recall', recall]]
 }

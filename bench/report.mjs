@@ -15,9 +15,15 @@ export function formatRatio(ratio) {
 
 function formatRest(figures, figure) {
   return Object.entries(figures)
-    .filter(([key]) => key !== figure)
+    .filter(([key, value]) => key !== figure && !Array.isArray(value))
     .map(([key, value]) => `${key} ${typeof value === 'number' ? Number(value.toPrecision(3)) : value}`)
     .join(', ')
+}
+
+/** Recall and time of each effort of a subject that has several. */
+function formatPoints({ points }) {
+  const texts = points.map(({ effort, recall, p50 }) => `${effort}: ${recall.toFixed(3)} in ${formatFigure(p50, 'ms')}`)
+  return `          effort: recall in p50; ${texts.join(', ')}`
 }
 
 /** The block of a row. */
@@ -29,6 +35,7 @@ export function formatRow(row, subjects) {
     lines.push(
       `      ${subjects[subject].name.padEnd(32)}${figure.padStart(16)}${ratio.padStart(10)}   ${formatRest(figures, row.figure)}`,
     )
+    if (figures.points !== undefined) lines.push(formatPoints(figures))
   }
   for (const [subject, message] of Object.entries(row.failures)) {
     lines.push(`      ${subjects[subject].name.padEnd(32)}failed: ${message.split('\n')[0]}`)

@@ -108,9 +108,9 @@ class LoadMeter {
   }
 }
 
-/** Makes the store that the reading rows share, where it is missing. */
-export async function fillStore(subject, options, scratch) {
-  await withProcesses([subject], { options, scratch }, ([process]) => process.call('fill'))
+/** Makes the store that the reading rows share (`fill`) or one that outlives the run (`keep`), where it is missing. */
+export async function makeStore(command, subject, options, scratch) {
+  await withProcesses([subject], { options, scratch }, ([process]) => process.call(command))
 }
 
 /**

@@ -11,11 +11,13 @@ function mapValues(record, change) {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]))
 }
 
-/** The median of each number; of anything else what the last round said. */
+/** The median of each number, also of those in lists; of anything else what the last round said. */
 function medianOfEach(rounds) {
-  return mapValues(rounds.at(-1), (last, key) =>
-    typeof last === 'number' ? rounded(median(rounds.map((round) => round[key]))) : last,
-  )
+  return mapValues(rounds.at(-1), (last, key) => {
+    const values = rounds.map((round) => round[key])
+    if (typeof last === 'number') return rounded(median(values))
+    return Array.isArray(last) ? last.map((_, at) => medianOfEach(values.map((list) => list[at]))) : last
+  })
 }
 
 /**

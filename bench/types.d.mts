@@ -1,8 +1,19 @@
 // Shapes that pass between the parts of the benchmark and into its files of results. All figures are numbers in the
 // unit of their row; times in ms or us as their names or rows say.
 
+/** Recall and milliseconds of one effort of a search. */
+export interface Point {
+  effort: number | string
+  recall: number
+  p50: number
+  p99: number
+}
+
 /** Figures of one round, or their medians, by name. */
-export type Figures = Record<string, number | string>
+export interface Figures {
+  [name: string]: number | string | Point[] | undefined
+  points?: Point[]
+}
 
 export interface Row {
   id: string
@@ -54,7 +65,15 @@ export interface Target {
 export interface Results {
   date: string
   seconds: number
-  options: { n: number; dimensions: number; rounds: number; quick: boolean; small: number; large: number }
+  options: {
+    n: number
+    dimensions: number
+    rounds: number
+    quick: boolean
+    embeddings?: string
+    small: number
+    large: number
+  }
   environment: {
     cpu: { model: string; cores: number; sets: string[] }
     node: string

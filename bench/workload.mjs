@@ -2,6 +2,8 @@
 // metadata of three keys. Each memory is made from a fixed seed and its number alone, so every run, every peer and
 // every process gets the same bytes, and any range can be made by itself.
 
+import { openEmbeddings } from './embeddings.mjs'
+
 const clusters = 100
 const vocabulary = 500
 const spread = 0.05 // of each coordinate about its cluster's centre, before normalising
@@ -67,6 +69,17 @@ export function makeWorkload(dimensions, seed = 1) {
       }
     },
     query: (number) => embeddingOf(number, makeRandom(seedOf(seed + 1, number))),
+  }
+}
+
+/** The workload of a run: with the embeddings of a file in place of made ones when it names one. */
+export function openWorkload({ dimensions, embeddings }) {
+  const workload = makeWorkload(dimensions)
+  if (embeddings === undefined) return workload
+  const real = openEmbeddings(embeddings)
+  return {
+    memory: (number) => ({ ...workload.memory(number), embedding: real.embedding(number) }),
+    query: real.query,
   }
 }
 

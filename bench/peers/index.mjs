@@ -12,6 +12,7 @@ const packages = {
   'classic-level': 'classic-level',
   lancedb: '@lancedb/lancedb',
   usearch: 'usearch',
+  'lancedb-ivf': '@lancedb/lancedb',
   'usearch-graph': 'usearch',
   hnswlib: 'hnswlib-node',
   'hnswlib-graph': 'hnswlib-node',

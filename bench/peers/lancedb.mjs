@@ -66,6 +66,13 @@ function decode({ id, embedding, content, metadata, confidence, created_at }) {
   return { id, embedding: floats, content, metadata: JSON.parse(metadata), confidence, createdAt: created_at }
 }
 
+/** Nearest ids. `shape`: what a search by an index, or without one, adds to the query. */
+export async function findNearest(table, query, limit, shape) {
+  const nearest = shape(table.vectorSearch(query).column('embedding').distanceType('cosine'))
+  const rows = await nearest.select(['id', '_distance']).limit(limit).toArray()
+  return rows.map(({ id }) => id)
+}
+
 export async function open(path, { dimensions }) {
   const connection = await connect(path)
   const schema = makeSchema(dimensions)
@@ -86,17 +93,7 @@ export async function open(path, { dimensions }) {
     async readAll(visit) {
       for await (const batch of table.query()) for (const row of batch) visit(decode(row))
     },
-    async search(query, limit) {
-      const rows = await table
-        .vectorSearch(query)
-        .column('embedding')
-        .distanceType('cosine')
-        .bypassVectorIndex()
-        .select(['id', '_distance'])
-        .limit(limit)
-        .toArray()
-      return rows.map(({ id }) => id)
-    },
+    search: (query, limit) => findNearest(table, query, limit, (search) => search.bypassVectorIndex()),
     flush() {},
     close() {
       table.close()

@@ -12,7 +12,7 @@ export const settings = {
 
 /** Not synced, or durable at `flush`. */
 export function open(path, { dimensions, durability, search = 'exact' }) {
-  const exact = search === 'exact'
+  let how = search === 'exact' ? { exact: true } : {}
   const store = openStore(path, { dimensions, durability: durability === 'process' ? 'none' : 'flush' })
   return {
     store,
@@ -31,10 +31,16 @@ export function open(path, { dimensions, durability, search = 'exact' }) {
       for (const memory of store.entries()) visit(memory)
     },
     update: (id, content) => void store.update(id, { content }),
-    search: (query, limit) => store.searchSync(query, { limit, exact }).map(({ memory }) => memory.id),
-    searchAndRead: (query, limit) => store.searchSync(query, { limit, exact }).map(({ memory }) => memory),
-    efforts: ['default'],
-    setEffort() {},
+    search: (query, limit) => store.searchSync(query, { limit, ...how }).map(({ memory }) => memory.id),
+    searchMany: async (queries, limit) =>
+      (await store.searchMany(queries, { limit, ...how })).map((hits) => hits.map(({ memory }) => memory.id)),
+    searchAndRead: (query, limit) => store.searchSync(query, { limit, ...how }).map(({ memory }) => memory),
+    /** The share of true hits asked for; nothing is asked for in `untuned`, which is what an application gets. */
+    efforts: [0.5, 0.8, 0.9, 0.95, 'default', 0.999],
+    untuned: 'default',
+    setEffort(recall) {
+      how = recall === 'default' ? {} : { recall }
+    },
     flush: () => store.flush(),
     close: () => store.close(),
   }

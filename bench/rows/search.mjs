@@ -1,5 +1,5 @@
-// P12 exact search; P13 the default search beside graph indexes tuned to equal recall; P14 the default search at a
-// million beside exact peers.
+// P12 exact search; P13 the default search beside indexes tuned to equal recall, with the recall and time of each of
+// their efforts, how its cost grows, many at once; P14 the default search at a million beside exact peers.
 
 import { median, quantile, timeEach } from '../measure.mjs'
 import { findTruth, measureRecall } from '../truth.mjs'
@@ -53,41 +53,120 @@ function exactRow(id, title, subjects, oneCore) {
   }
 }
 
-/** The least effort that reaches the recall; the greatest when none does. */
+/**
+ * The recall of each effort, and the one to compare: what comes without asking, else the least that reaches the recall,
+ * else the greatest.
+ */
 async function tune(opened, truth, queries) {
-  let recall = 0
+  const points = []
   for (const effort of opened.efforts) {
     opened.setEffort(effort)
-    recall = await measureRecall(truth, queries, opened.search)
-    if (recall >= recallReach) return { effort, recall }
+    points.push({ effort, recall: await measureRecall(truth, queries, opened.search) })
   }
-  return { effort: opened.efforts.at(-1), recall }
+  const isChosen = ({ effort, recall }) =>
+    opened.untuned === undefined ? recall >= recallReach : effort === opened.untuned
+  const chosen = points.find(isChosen)
+  return { points, chosen: chosen ?? points.at(-1) }
+}
+
+async function startTuned(context) {
+  const { n } = context.options
+  const queries = makeQueries(context, 200)
+  const truth = findTruth(context, n, queries, limit)
+  const opened = await context.openKept(n, { threads: 1, search: 'default' })
+  const buildSeconds = await context.keptSeconds(n)
+  return { opened, queries, buildSeconds, ...(await tune(opened, truth, queries)) }
+}
+
+async function roundTuned({ opened, queries, buildSeconds, points, chosen }) {
+  const timed = []
+  for (const point of points) {
+    opened.setEffort(point.effort)
+    await opened.search(queries[0], limit)
+    const times = await timeEach(queries, (query) => opened.search(query, limit))
+    timed.push({ ...point, p50: median(times) / 1000, p99: quantile(times, 0.99) / 1000 })
+  }
+  const { effort, recall, p50, p99 } = timed[points.indexOf(chosen)]
+  return { p50, p99, tail: p99 / p50, recall, effort, buildSeconds, points: timed }
+}
+
+function tunedRow(id, title, oneCore) {
+  return {
+    id,
+    title,
+    unit: 'ms',
+    figure: 'p50',
+    lower: true,
+    subjects: ['thermocline', 'usearch-graph', 'hnswlib-graph', 'lancedb-ivf'],
+    kept: true,
+    oneCore,
+    start: startTuned,
+    round: roundTuned,
+    finish: ({ opened }) => opened.close(),
+  }
+}
+
+/** Median milliseconds of a search in each of several stores, smallest first. */
+async function roundGrowth({ stores, queries, counts }) {
+  const p50 = []
+  for (const opened of stores) {
+    await opened.search(queries[0], limit)
+    p50.push(median(await timeEach(queries, (query) => opened.search(query, limit))) / 1000)
+  }
+  const figures = Object.fromEntries(counts.map((count, at) => [`ms${count}`, p50[at]]))
+  // How much faster than its number of memories the cost of a search grew, at worst: 1 is in step.
+  const growth = Math.max(...counts.slice(1).map((count, at) => p50[at + 1] / p50[at] / (count / counts[at])))
+  return { growth, ...figures }
 }
 
 export const rows = [
   exactRow('P12', 'exact search, 10 hits, all cores', [...memoryBound, 'lancedb'], false),
   exactRow('P12-1', 'exact search, 10 hits, one core', [...memoryBound, 'sqlite-vec', 'hnswlib'], true),
+  tunedRow('P13', 'search as it comes, recall@10 >= .99, one core', true),
+  tunedRow('P13-2', 'search as it comes, recall@10 >= .99, all cores', false),
   {
-    id: 'P13',
-    title: 'search as it comes, recall@10 >= .99, one core',
-    unit: 'ms',
-    figure: 'p50',
+    id: 'P13-N',
+    title: 'cost of a search as it comes, from a tenth of the memories on, against their number; one core',
+    unit: 'x',
+    figure: 'growth',
     lower: true,
-    subjects: ['thermocline', 'usearch-graph', 'hnswlib-graph'],
-    filled: true,
+    subjects: ['thermocline'],
+    kept: true,
     oneCore: true,
     async start(context) {
-      const queries = makeQueries(context, 200)
-      const truth = findTruth(context, context.options.n, queries, limit)
-      const begin = performance.now()
-      const opened = await context.openFilled({ threads: 1, search: 'default' })
-      const buildSeconds = (performance.now() - begin) / 1000
-      return { opened, queries, buildSeconds, ...(await tune(opened, truth, queries)) }
+      const { n, large } = context.options
+      const counts = [Math.ceil(n / 10), n, large].filter((count, at) => at < 2 || count > n)
+      const stores = []
+      for (const count of counts) stores.push(await context.openKept(count, { threads: 1, search: 'default' }))
+      return { stores, counts, queries: makeQueries(context, 200) }
     },
-    async round({ opened, queries, buildSeconds, effort, recall }) {
-      const times = await timeEach(queries, (query) => opened.search(query, limit))
-      const { p50, p99 } = summarize(times, 0)
-      return { p50, p99, recall, effort, buildSeconds }
+    round: roundGrowth,
+    finish({ stores }) {
+      for (const opened of stores) opened.close()
+    },
+  },
+  {
+    id: 'P13-M',
+    title: '64 searches in one call, one core, ms each',
+    unit: 'ms',
+    figure: 'each',
+    lower: true,
+    subjects: ['thermocline', 'usearch-graph'],
+    kept: true,
+    oneCore: true,
+    async start(context) {
+      const started = await startTuned(context)
+      started.opened.setEffort(started.chosen.effort)
+      return started
+    },
+    async round({ opened, queries, chosen }) {
+      const size = Math.min(64, queries.length)
+      const batches = [0, 1, 2]
+        .map((at) => queries.slice(at * size, (at + 1) * size))
+        .filter(({ length }) => length === size)
+      const times = await timeEach(batches, (batch) => opened.searchMany(batch, limit))
+      const singly = await timeEach(queries, (query) => opened.search(query, limit))
+      return { each: median(times) / size / 1000, singly: median(singly) / 1000, recall: chosen.recall }
     },
     finish: ({ opened }) => opened.close(),
   },

@@ -1,8 +1,9 @@
 // What the benchmark claims follows from its figures: medians, ratios, verdicts.
 
 import { expect, test } from 'vitest'
+import { summarizeRow } from '../../bench/summary.mjs'
 import { targets } from '../../bench/targets.mjs'
-import { latency, rate, summarize } from './rows.js'
+import { latency, rate, subjects, summarize } from './rows.js'
 
 test('a ratio is the median of the ratios of the rounds, so a slow moment of the machine weighs on both sides', () => {
   // In the second round everything took ten times as long.
@@ -50,4 +51,11 @@ test('an exact search faster than reading every embedding is no exact search', (
 test('every measure of the list has a target', () => {
   const listed = Array.from({ length: 14 }, (_, i) => `P${i + 1}`)
   expect(Object.keys(targets)).toEqual(expect.arrayContaining(listed))
+})
+
+test('each effort of a search has the median of its rounds', () => {
+  const point = (p50: number) => ({ effort: 64, recall: 0.99, p50, p99: 2 * p50 })
+  const rounds = [3, 1, 2].map((p50) => ({ p50, points: [point(p50), point(10 * p50)] }))
+  const { median } = summarizeRow(latency, { results: { thermocline: rounds }, failures: {}, others: 0 }, subjects, {})
+  expect(median.thermocline?.points).toEqual([point(2), point(20)])
 })

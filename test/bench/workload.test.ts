@@ -1,6 +1,7 @@
 // The workload is the one that the figures name, and the same for everybody.
 
 import { expect, test } from 'vitest'
+import { demoFile, describeEmbeddings, heldBack, openEmbeddings } from '../../bench/embeddings.mjs'
 import { makeMemories, makeWorkload, rawBytes } from '../../bench/workload.mjs'
 
 const memories = makeMemories(1000, 48)
@@ -34,4 +35,18 @@ test('raw bytes are those of id, embedding, content, metadata and two numbers', 
   const memory = { ...makeWorkload(4).memory(0), content: 'é' }
   const metadata = Buffer.byteLength(JSON.stringify(memory.metadata))
   expect(rawBytes(memory)).toBe('mem-0'.length + 16 + 2 + metadata + 16)
+})
+
+test('embeddings of a file are of length 1, and those that are asked for are never stored', () => {
+  const { dimensions, embedding, query } = openEmbeddings(demoFile)
+  const stored = describeEmbeddings(demoFile).rows - heldBack
+  expect([dimensions, stored]).toEqual([512, 2200])
+  expect(Math.hypot(...embedding(0))).toBeCloseTo(1, 5)
+  const last = query(0)
+  const closest = Math.max(
+    ...Array.from({ length: stored }, (_, i) =>
+      embedding(i).reduce((sum, value, d) => sum + value * (last[d] ?? 0), 0),
+    ),
+  )
+  expect(closest).toBeLessThan(0.999)
 })
