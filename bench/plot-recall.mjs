@@ -35,12 +35,16 @@ function drawAxes({ x, y, low, high }) {
   const lines = ticks.map((missed) => {
     const at = x(1 - missed).toFixed(1)
     const label = missed === leastMissed ? `${1 - missed} +` : String(1 - missed)
-    return `<line class="axis" x1="${at}" x2="${at}" y1="${top}" y2="${height - bottom}"/><text class="small" x="${at}" y="${height - bottom + 16}" text-anchor="middle">${label}</text>`
+    return [
+      `<line class="axis" x1="${at}" x2="${at}" y1="${top}" y2="${height - bottom}"/>`,
+      `<text class="small" x="${at}" y="${height - bottom + 16}" text-anchor="middle">${label}</text>`,
+    ].join('')
   })
   for (let power = Math.ceil(Math.log10(low)); 10 ** power <= high; power += 1) {
     const at = y(10 ** power).toFixed(1)
     lines.push(
-      `<line class="axis" x1="${left}" x2="${width - right}" y1="${at}" y2="${at}"/><text class="small" x="${left - 8}" y="${Number(at) + 4}" text-anchor="end">${formatFigure(10 ** power, 'ms')}</text>`,
+      `<line class="axis" x1="${left}" x2="${width - right}" y1="${at}" y2="${at}"/>`,
+      `<text class="small" x="${left - 8}" y="${Number(at) + 4}" text-anchor="end">${formatFigure(10 ** power, 'ms')}</text>`,
     )
   }
   return lines.join('\n')

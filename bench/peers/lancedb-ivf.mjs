@@ -8,7 +8,7 @@ export const name = 'lancedb IVF_PQ'
 export const packageName = '@lancedb/lancedb'
 export const settings = { flush: 'partitions and sub-vectors by its own defaults, cosine; nprobes/refineFactor tuned' }
 
-const efforts = ['1/5', '4/5', '4/20', '16/20', '16/100', '64/100', '256/400']
+const efforts = ['4/5', '16/20', '64/50', '256/200']
 
 export async function open(path, options) {
   const { table, putMany, close } = await openTable(path, options)

@@ -6,6 +6,7 @@ import { findTruth, measureRecall } from '../truth.mjs'
 
 const limit = 10
 const recallReach = 0.99
+const recallEnough = 0.998
 const memoryBound = ['thermocline', 'usearch', 'memory-probe']
 
 function makeQueries({ workload, options }, count) {
@@ -61,7 +62,9 @@ async function tune(opened, truth, queries) {
   const points = []
   for (const effort of opened.efforts) {
     opened.setEffort(effort)
-    points.push({ effort, recall: await measureRecall(truth, queries, opened.search) })
+    const recall = await measureRecall(truth, queries, opened.search)
+    points.push({ effort, recall })
+    if (recall >= recallEnough && opened.untuned === undefined) break // more would only take longer
   }
   const isChosen = ({ effort, recall }) =>
     opened.untuned === undefined ? recall >= recallReach : effort === opened.untuned

@@ -136,6 +136,7 @@ void KeyCondition::AddStrings(const Condition& condition) {
     return check.operation == Operator::kNe || check.operands.front().kind == ValueKind::kString;
   });
   if (possible) ranges_.push_back({kKeyStringFirst, kKeyStringLast});
+  strings_are_wanted_ = possible;
   strings_are_sure_ = !condition.asks_value();
 }
 

@@ -43,6 +43,8 @@ class KeyCondition {
 
   /// What is certain of kKeysAtOnce slots.
   Lanes Ask(const ValueKey* keys) const;
+  /// Whether keys of single scalars answer nearly always: not when strings have to be put in an order.
+  bool answers() const { return !strings_are_wanted_ || strings_are_sure_; }
 
  private:
   struct Range {
@@ -60,8 +62,9 @@ class KeyCondition {
   // A key that is none of these answers "no".
   std::vector<ValueKey> points_;  // sorted
   std::vector<Range> ranges_;
-  bool numbers_are_sure_ = true;   // a number within a range matches for certain
-  bool strings_are_sure_ = false;  // so does a string
+  bool numbers_are_sure_ = true;     // a number within a range matches for certain
+  bool strings_are_wanted_ = false;  // any of them may match
+  bool strings_are_sure_ = false;    // and does
 };
 
 }  // namespace thermocline::filter

@@ -71,6 +71,34 @@ SegmentKeys::SegmentKeys(uint32_t slots, size_t paths, io::Mapping mapping, uint
       kept_(true),
       read_(paths) {}
 
+bool SegmentKeys::Look(const filter::PathTable& paths, const HashKey& hash, const store::Snapshot::Part& part,
+                       uint32_t slots_max) {
+  const auto committed = [&](uint32_t slot) { return LookAt(paths, hash, *part.segment, slot); };
+  std::erase_if(waiting_, committed);
+  const uint32_t end = part.slots - std::min(looked_at_, part.slots) > slots_max ? looked_at_ + slots_max : part.slots;
+  RecordsAhead ahead(*part.segment, looked_at_, end);
+  for (; looked_at_ < end; ++looked_at_) {
+    ahead.Reach(looked_at_);
+    if (!committed(looked_at_)) waiting_.push_back(looked_at_);
+  }
+  return looked_at_ >= part.slots;
+}
+
+/// False: there is no record yet.
+bool SegmentKeys::LookAt(const filter::PathTable& paths, const HashKey& hash, const store::Segment& segment,
+                         uint32_t slot) {
+  if (LoadAcquire(segment.born(static_cast<Slot>(slot))) == 0) return false;
+  const auto record = store::ReadRecord(segment, LoadRelaxed(segment.record(static_cast<Slot>(slot))));
+  if (record) {
+    filter::ReadKeys(paths, record->metadata, hash, read_.data());
+  } else {
+    std::fill(read_.begin(), read_.end(), filter::kKeyMixed);  // who asks it meets the damage
+  }
+  // Relaxed: whoever reads it knows of the record from its snapshot, and of the key from the mutex.
+  for (size_t path = 0; path < read_.size(); ++path) StoreRelaxed(columns_[path * stride_ + slot], read_[path]);
+  return true;
+}
+
 FieldIndex& FieldIndex::Of(store::Store& store) { return SearchCaches::Of(store).fields; }
 
 void FieldIndex::Declare(const std::vector<std::string>& paths, bool may_write) {
@@ -100,35 +128,9 @@ std::shared_ptr<const SegmentKeys> FieldIndex::KeysOf(store::Store& store, const
   std::shared_ptr<SegmentKeys>& keys = of_segment_[Raw(segment.number())];
   if (keys == nullptr) keys = ReadFile(store, segment);
   if (keys == nullptr) keys = std::make_shared<SegmentKeys>(segment.slots(), names_.size());
-  if (keys->columns_ == nullptr) return nullptr;  // no memory for a cache
-  Look(*keys, store.hash_key(), part);
+  if (!keys->usable()) return nullptr;
+  keys->Look(paths.table(), store.hash_key(), part);
   return keys;
-}
-
-/// Looks at what was claimed since the last time, and at what was not committed then.
-void FieldIndex::Look(SegmentKeys& keys, const HashKey& hash, const store::Snapshot::Part& part) const {
-  const auto committed = [&](uint32_t slot) { return LookAt(keys, hash, *part.segment, slot); };
-  std::erase_if(keys.waiting_, committed);
-  RecordsAhead ahead(*part.segment, keys.looked_at_, part.slots);
-  for (; keys.looked_at_ < part.slots; ++keys.looked_at_) {
-    ahead.Reach(keys.looked_at_);
-    if (!committed(keys.looked_at_)) keys.waiting_.push_back(keys.looked_at_);
-  }
-}
-
-/// False: there is no record yet.
-bool FieldIndex::LookAt(SegmentKeys& keys, const HashKey& hash, const store::Segment& segment, uint32_t slot) const {
-  if (LoadAcquire(segment.born(static_cast<Slot>(slot))) == 0) return false;
-  const auto record = store::ReadRecord(segment, LoadRelaxed(segment.record(static_cast<Slot>(slot))));
-  std::vector<filter::ValueKey>& read = keys.read_;
-  if (record) {
-    filter::ReadKeys(paths_->table(), record->metadata, hash, read.data());
-  } else {
-    std::fill(read.begin(), read.end(), filter::kKeyMixed);  // who asks it meets the damage
-  }
-  // Relaxed: whoever reads it knows of the record from its snapshot, and of the key from the mutex.
-  for (size_t path = 0; path < read.size(); ++path) StoreRelaxed(keys.columns_[path * keys.stride_ + slot], read[path]);
-  return true;
 }
 
 void FieldIndex::Tend(store::Store& store, const std::atomic<bool>& stop) {

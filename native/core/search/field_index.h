@@ -50,12 +50,20 @@ class SegmentKeys {
   /// Of all slots, and unknown ones up to a multiple of filter::kKeysAtOnce.
   const filter::ValueKey* Column(size_t path) const { return columns_ + path * stride_; }
   size_t stride() const { return stride_; }
+  /// False: there was no memory for a cache.
+  bool usable() const { return columns_ != nullptr; }
+  /// Makes keys of what was claimed since the last time and of what was not committed then, of at most `slots_max` new
+  /// slots. True: of all. One thread at a time.
+  bool Look(const filter::PathTable& paths, const HashKey& hash, const store::Snapshot::Part& part,
+            uint32_t slots_max = UINT32_MAX);
   static size_t StrideOf(uint32_t slots) {
     return (slots + filter::kKeysAtOnce - 1) / filter::kKeysAtOnce * filter::kKeysAtOnce;
   }
 
  private:
   friend class FieldIndex;
+
+  bool LookAt(const filter::PathTable& paths, const HashKey& hash, const store::Segment& segment, uint32_t slot);
 
   size_t stride_;
   size_t paths_;
@@ -66,7 +74,7 @@ class SegmentKeys {
   io::Mapping mapping_;
   filter::ValueKey* columns_;
 
-  // Under the index's mutex.
+  // Under the mutex of whoever keeps this.
   uint32_t looked_at_ = 0;              // slots below it have keys, or are among the waiting
   std::vector<uint32_t> waiting_;       // claimed, and not committed when they were looked at
   bool kept_ = false;                   // in a file, or not to be
@@ -90,8 +98,6 @@ class FieldIndex {
   void Tend(store::Store& store, const std::atomic<bool>& stop);
 
  private:
-  void Look(SegmentKeys& keys, const HashKey& hash, const store::Snapshot::Part& part) const;
-  bool LookAt(SegmentKeys& keys, const HashKey& hash, const store::Segment& segment, uint32_t slot) const;
   void Keep(store::Store& store, const IndexedPaths& paths, const store::Segment& segment);
   void ForgetUnlisted(store::Store& store, const store::Snapshot& snapshot);
   void WriteFile(store::Store& store, const store::Segment& segment, const SegmentKeys& keys,

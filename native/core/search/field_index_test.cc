@@ -136,7 +136,7 @@ void ExpectAnswers(store::Store& store, Random& random, int filters) {
     const filter::Filter filter =
         Compiled(R"({"metadata":{"a":)" + AnyCondition(random) + R"(,"a.b":)" + AnyCondition(random) +
                  R"(},"not":{"metadata":{"n":{"lt":)" + std::to_string(random.Below(50)) + "}}}}");
-    const MemoryFilter asked(store, *snapshot, filter, 1 + random.Below(1000), kGo);
+    const MemoryFilter asked(store, *snapshot, filter, 1 + random.Below(1000), 2, kGo);
     SlotMask mask;
     for (const store::Snapshot::Part& part : snapshot->parts) {
       if (part.slots == 0) continue;

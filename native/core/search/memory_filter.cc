@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "core/base/planted.h"
 #include "core/search/caches.h"
@@ -77,10 +78,10 @@ uint64_t SlotMask::Count() const {
 }
 
 MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter,
-                           uint64_t limit, const std::atomic<bool>& cancel)
-    : snapshot_(snapshot), filter_(filter), cancel_(cancel) {
+                           uint64_t limit, uint32_t threads, const std::atomic<bool>& cancel)
+    : snapshot_(snapshot), filter_(filter), cancel_(cancel), threads_(threads) {
   bool has_records = false;
-  for (const store::Snapshot::Part& part : snapshot.parts) parts_.push_back({part.segment, {}, {}, nullptr});
+  for (const store::Snapshot::Part& part : snapshot.parts) parts_.push_back({part.segment, {}, {}, {}});
   AnswerCache& cache = SearchCaches::Of(store).answers;
   for (const filter::Leaf& leaf : filter.leaves()) {
     conditions_.push_back(leaf.of_record() ? cache.Get(leaf.text) : nullptr);
@@ -89,28 +90,34 @@ MemoryFilter::MemoryFilter(store::Store& store, const store::Snapshot& snapshot,
                                           : std::vector<std::shared_ptr<SegmentAnswers>>(parts_.size());
     for (size_t i = 0; i < parts_.size(); ++i) parts_[i].answers.push_back(answers[i]);
   }
-  FindKeys(store);
   std::sort(parts_.begin(), parts_.end(),
             [](const Part& a, const Part& b) { return std::less<>()(a.segment, b.segment); });
+  FindKeys(store);
   if (cancel_.load(std::memory_order_relaxed)) return;
   asks_all_ = !has_records;
   if (asks_all_) return;
-  const Sample sample = TakeSample();
-  share_ = (static_cast<double>(sample.matches) + 0.5) / (static_cast<double>(sample.asked) + 0.5);
-  asks_all_ = ChooseToAskAll(sample, limit);
+  Sample sample = TakeSample();
+  if (LearnKeys(store, sample, limit)) sample = TakeSample();
+  share_ = ShareOf(sample);
+  asks_all_ = IsAskingAllBest(sample, limit, SpentOnConditions());
   asked_.store(0, std::memory_order_relaxed);  // the sample is not what asking one by one costs
 }
 
-/// Of the leaves whose paths are indexed, in the order of the snapshot's parts.
 void MemoryFilter::FindKeys(store::Store& store) {
   const size_t leaves = filter_.leaves().size();
   key_conditions_.resize(leaves);
+  learnt_.resize(leaves);
   for (Part& part : parts_) part.keys.resize(leaves);
-  FieldIndex& index = FieldIndex::Of(store);
+  FindIndexed(store, FieldIndex::Of(store));
+  FindLearnt(store);
+}
+
+/// Of the leaves whose paths are indexed.
+void MemoryFilter::FindIndexed(store::Store& store, FieldIndex& index) {
   const std::shared_ptr<const IndexedPaths> paths = index.paths();
   if (paths == nullptr) return;
   std::vector<std::pair<size_t, size_t>> columns;  // leaf, number of its path
-  for (size_t i = 0; i < leaves; ++i) {
+  for (size_t i = 0; i < filter_.leaves().size(); ++i) {
     const filter::Leaf& leaf = filter_.leaves()[i];
     if (leaf.field != filter::Field::kMetadata) continue;
     const std::optional<size_t> path = paths->Find(filter_.PathOf(leaf));
@@ -119,29 +126,82 @@ void MemoryFilter::FindKeys(store::Store& store) {
     columns.emplace_back(i, *path);
   }
   if (columns.empty()) return;
-  for (size_t i = 0; i < parts_.size() && !cancel_.load(std::memory_order_relaxed); ++i) {
-    if (snapshot_.parts[i].slots == 0) continue;
-    parts_[i].holds = index.KeysOf(store, *paths, snapshot_.parts[i]);
-    if (parts_[i].holds == nullptr) continue;
-    for (const auto& [leaf, path] : columns) parts_[i].keys[leaf] = parts_[i].holds->Column(path);
+  for (const store::Snapshot::Part& wanted : snapshot_.parts) {
+    if (cancel_.load(std::memory_order_relaxed)) return;
+    if (wanted.slots == 0) continue;
+    const std::shared_ptr<const SegmentKeys> keys = index.KeysOf(store, *paths, wanted);
+    if (keys == nullptr) continue;
+    Part& part = PartOf(*wanted.segment);
+    part.holds.push_back(keys);
+    for (const auto& [leaf, path] : columns) part.keys[leaf] = keys->Column(path);
   }
+}
+
+/// Of those whose paths are not, where earlier filters had them read.
+void MemoryFilter::FindLearnt(store::Store& store) {
+  LearntKeys& learnt = SearchCaches::Of(store).learnt;
+  for (size_t i = 0; i < filter_.leaves().size(); ++i) {
+    const filter::Leaf& leaf = filter_.leaves()[i];
+    if (leaf.field != filter::Field::kMetadata || key_conditions_[i]) continue;
+    learnt_[i] = learnt.Get(filter_.PathOf(leaf));
+    if (learnt_[i]->learnt()) UseLearnt(store, i);
+  }
+}
+
+void MemoryFilter::UseLearnt(const store::Store& store, size_t leaf) {
+  key_conditions_[leaf].emplace(filter_.leaves()[leaf].condition, store.hash_key());
+  const auto keys = learnt_[leaf]->Learn(store, snapshot_, threads_, cancel_);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i] == nullptr) continue;
+    Part& part = PartOf(*snapshot_.parts[i].segment);
+    part.holds.push_back(keys[i]);
+    part.keys[leaf] = keys[i]->Column(0);
+  }
+}
+
+/// Has keys read where that pays and they can answer. False: nothing new is known.
+bool MemoryFilter::LearnKeys(const store::Store& store, const Sample& sample, uint64_t limit) {
+  std::vector<size_t> useful;
+  uint64_t spent = 0;
+  for (size_t i = 0; i < learnt_.size(); ++i) {
+    if (learnt_[i] == nullptr || learnt_[i]->learnt()) continue;
+    if (!filter::KeyCondition(filter_.leaves()[i].condition, store.hash_key()).answers()) continue;
+    useful.push_back(i);
+    spent = std::max(spent, learnt_[i]->asked_singly());
+  }
+  if (useful.empty() || sample.unknown == 0 || !IsAskingAllBest(sample, limit, spent)) return false;
+  for (const size_t leaf : useful) UseLearnt(store, leaf);
+  return true;
 }
 
 MemoryFilter::~MemoryFilter() {
   if (asks_all_) return;
+  const uint64_t asked = asked_.load(std::memory_order_relaxed);
   for (const auto& condition : conditions_) {
-    if (condition != nullptr) condition->AddAskedSingly(asked_.load(std::memory_order_relaxed));
+    if (condition != nullptr) condition->AddAskedSingly(asked);
+  }
+  for (const auto& path : learnt_) {
+    if (path != nullptr) path->AddAskedSingly(asked);
   }
 }
 
-/// By what is expected of this search, and what earlier ones asked one by one.
-bool MemoryFilter::ChooseToAskAll(const Sample& sample, uint64_t limit) const {
-  if (sample.unknown == 0) return true;
+double MemoryFilter::ShareOf(const Sample& sample) {
+  return (static_cast<double>(sample.matches) + 0.5) / (static_cast<double>(sample.asked) + 0.5);
+}
+
+/// Records that earlier searches asked one by one for these conditions.
+uint64_t MemoryFilter::SpentOnConditions() const {
   uint64_t spent = UINT64_MAX;
   for (const auto& condition : conditions_) {
     if (condition != nullptr) spent = std::min(spent, condition->asked_singly());
   }
-  const double wanted = static_cast<double>(limit) / share_;
+  return spent;
+}
+
+/// By what is expected of this search, and what earlier ones asked one by one.
+bool MemoryFilter::IsAskingAllBest(const Sample& sample, uint64_t limit, uint64_t spent) const {
+  if (sample.unknown == 0) return true;
+  const double wanted = static_cast<double>(limit) / ShareOf(sample);
   // The i-th memory looked at is among the `wanted` best so far with a probability of wanted / i.
   const double reached = std::min(sample.memories, wanted * (1 + std::log(std::max(1.0, sample.memories / wanted))));
   const double unknown = static_cast<double>(sample.unknown) / static_cast<double>(sample.asked);
@@ -184,6 +244,10 @@ MemoryFilter::Sample MemoryFilter::TakeSample() const {
     sample.memories = static_cast<double>(slots) * static_cast<double>(possible) / static_cast<double>(looked_at);
   }
   return sample;
+}
+
+MemoryFilter::Part& MemoryFilter::PartOf(const store::Segment& segment) {
+  return const_cast<Part&>(std::as_const(*this).PartOf(segment));
 }
 
 const MemoryFilter::Part& MemoryFilter::PartOf(const store::Segment& segment) const {

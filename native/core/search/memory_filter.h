@@ -4,7 +4,8 @@
 // records (answers.h). Records that nobody asked yet are asked either all, before the search, or one by one, when they
 // would become hits. All is right when few match, since then most would be asked anyway; one by one is right when
 // many match. Which it is to be is decided by a sample, and by what asking one by one has cost before: so no filter
-// ever costs more than twice what it would have cost to know the right way beforehand.
+// ever costs more than twice what it would have cost to know the right way beforehand. Asking all is done by reading
+// the keys of its paths, where keys can answer: that serves every later condition on the same paths (learnt_keys.h).
 //
 // Thread rule: any number of threads may ask at once; store, snapshot and filter outlive it.
 #pragma once
@@ -17,7 +18,7 @@
 
 #include "core/filter/filter.h"
 #include "core/search/answers.h"
-#include "core/search/field_index.h"
+#include "core/search/learnt_keys.h"
 #include "core/store/store.h"
 
 namespace thermocline::search {
@@ -48,9 +49,10 @@ class SlotMask {
 
 class MemoryFilter {
  public:
-  /// `limit`: hits that are wanted. Once `cancel`, which outlives this, is true, answers are cheap and wrong.
+  /// `limit`: hits that are wanted. `threads`: at most so many read keys. Once `cancel`, which outlives this, is true,
+  /// answers are cheap and wrong.
   MemoryFilter(store::Store& store, const store::Snapshot& snapshot, const filter::Filter& filter, uint64_t limit,
-               const std::atomic<bool>& cancel);
+               uint32_t threads, const std::atomic<bool>& cancel);
   ~MemoryFilter();
   MemoryFilter(const MemoryFilter&) = delete;
   MemoryFilter& operator=(const MemoryFilter&) = delete;
@@ -69,9 +71,9 @@ class MemoryFilter {
  private:
   struct Part {
     const store::Segment* segment;
-    std::vector<std::shared_ptr<SegmentAnswers>> answers;  // one per leaf; nullptr for columns
-    std::vector<const filter::ValueKey*> keys;             // one per leaf; nullptr: its path is not indexed
-    std::shared_ptr<const SegmentKeys> holds;              // what they lie in
+    std::vector<std::shared_ptr<SegmentAnswers>> answers;   // one per leaf; nullptr for columns
+    std::vector<const filter::ValueKey*> keys;              // one per leaf; nullptr: its path is not indexed
+    std::vector<std::shared_ptr<const SegmentKeys>> holds;  // what they lie in
   };
 
   /// Of the memories that may match by all that is known without asking records.
@@ -83,9 +85,16 @@ class MemoryFilter {
   };
 
   void FindKeys(store::Store& store);
-  bool ChooseToAskAll(const Sample& sample, uint64_t limit) const;
+  void FindIndexed(store::Store& store, FieldIndex& index);
+  void FindLearnt(store::Store& store);
+  void UseLearnt(const store::Store& store, size_t leaf);
+  bool LearnKeys(const store::Store& store, const Sample& sample, uint64_t limit);
+  bool IsAskingAllBest(const Sample& sample, uint64_t limit, uint64_t spent) const;
+  uint64_t SpentOnConditions() const;
   Sample TakeSample() const;
+  static double ShareOf(const Sample& sample);
   const Part& PartOf(const store::Segment& segment) const;
+  Part& PartOf(const store::Segment& segment);
   uint64_t LiveSlots(const store::Segment& segment, uint32_t word, uint64_t wanted) const;
   filter::Lanes AskKnown(const Part& part, uint32_t word) const;
   filter::Lanes AskColumn(const filter::Leaf& leaf, const store::Segment& segment, uint32_t word) const;
@@ -94,9 +103,11 @@ class MemoryFilter {
   const store::Snapshot& snapshot_;
   const filter::Filter& filter_;
   const std::atomic<bool>& cancel_;
+  const uint32_t threads_;
   std::vector<std::shared_ptr<ConditionAnswers>> conditions_;        // one per leaf; nullptr for columns
   std::vector<Part> parts_;                                          // by address of the segment
-  std::vector<std::optional<filter::KeyCondition>> key_conditions_;  // one per leaf; none: its path is not indexed
+  std::vector<std::optional<filter::KeyCondition>> key_conditions_;  // one per leaf; none: not on metadata
+  std::vector<std::shared_ptr<LearntPath>> learnt_;                  // one per leaf; nullptr: indexed, or no path
   bool asks_all_ = false;
   double share_ = 1;
   mutable std::atomic<uint64_t> asked_{0};    // records

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 
 #include "core/search/caches.h"
 #include "core/search/search.h"
@@ -26,6 +27,10 @@ const char* const kFilters[] = {
     R"({"confidence":{"exists":false}})",
     R"({"or":[{"createdAt":{"lt":10}},{"metadata":{"n":{"gte":990}}},{"id":{"prefix":"7"}}]})",
     R"({"createdAt":{"gt":900},"metadata":{"n":{"ne":5},"missing":{"exists":false}}})",
+    R"({"metadata":{"s":{"eq":"7"}}})",
+    R"({"metadata":{"s":{"in":["7","8","x"]},"n":{"gte":100}}})",
+    R"({"metadata":{"s":{"prefix":"1"}}})",
+    R"({"not":{"metadata":{"s":{"ne":"7"}}}})",
     R"({"lastAccess":{"gt":"text"}})",
     R"({"not":{"or":[{"id":{"gt":"2"}},{"metadata":{"n":{"eq":null}}}]}})",
 };
@@ -39,8 +44,9 @@ filter::Filter Compiled(const std::string& text) {
 test::Memory RandomMemory(Random& random) {
   test::Memory memory;
   memory.id = std::to_string(random.Below(1500));
-  memory.metadata =
-      R"({"n":)" + std::to_string(random.Below(1000)) + R"(,"m":)" + std::to_string(random.Below(1000)) + "}";
+  const std::string text = '"' + std::to_string(random.Below(200)) + '"';
+  memory.metadata = R"({"n":)" + std::to_string(random.Below(1000)) + R"(,"m":)" + std::to_string(random.Below(1000)) +
+                    R"(,"s":)" + (random.Below(5) == 0 ? "[" + text + ",\"x\"]" : text) + "}";
   memory.created_at = static_cast<double>(random.Below(1000));
   memory.confidence = static_cast<double>(random.Below(5)) / 4;
   memory.embedding = test::EmbeddingOf(random.Next(), kDimensions);
@@ -64,7 +70,7 @@ const std::atomic<bool> kGo{false};
 void ExpectMarks(store::Store& store, const filter::Filter& filter, uint64_t limit) {
   const Result<store::Snapshot> snapshot = store.TakeSnapshot();
   ASSERT_OK(snapshot);
-  const MemoryFilter asked(store, *snapshot, filter, limit, kGo);
+  const MemoryFilter asked(store, *snapshot, filter, limit, 2, kGo);
   SlotMask mask;
   for (const store::Snapshot::Part& part : snapshot->parts) {
     // Chunks that begin and end anywhere.
@@ -116,16 +122,18 @@ TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
   ASSERT_OK(snapshot);
   const auto asks_all = [&](const std::string& text) {
     const filter::Filter filter = Compiled(text);
-    return MemoryFilter(*store, *snapshot, filter, 1, kGo).asks_all();
+    return MemoryFilter(*store, *snapshot, filter, 1, 2, kGo).asks_all();
   };
   EXPECT_TRUE(asks_all(R"({"metadata":{"n":{"lt":0}}})"));
   EXPECT_TRUE(asks_all(R"({"createdAt":{"lt":500}})"));
-  EXPECT_FALSE(asks_all(R"({"metadata":{"n":{"lt":900}}})"));
+  // Nothing but records answers these.
+  EXPECT_FALSE(asks_all(R"({"id":{"lt":"9"}})"));
+  EXPECT_FALSE(asks_all(R"({"metadata":{"s":{"lt":"9"}}})"));
   // Whoever comes again and again pays for all once.
-  const filter::Filter often = Compiled(R"({"metadata":{"n":{"lt":901}}})");
+  const filter::Filter often = Compiled(R"({"id":{"lt":"91"}})");
   int searches = 0;
   for (; searches < 10000; ++searches) {
-    const MemoryFilter asked(*store, *snapshot, often, 1, kGo);
+    const MemoryFilter asked(*store, *snapshot, often, 1, 2, kGo);
     if (asked.asks_all()) break;
     const store::Snapshot::Part& part = snapshot->parts.back();
     for (uint32_t raw = 0; raw < std::min(part.slots, 40u); ++raw) {
@@ -135,6 +143,79 @@ TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
   }
   EXPECT_GT(searches, 0);
   EXPECT_LT(searches, 10000);
+}
+
+/// Searches with `condition(i)` on a path, each answered by looking at some of the slots, until keys were learnt.
+int SearchesUntilLearnt(store::Store& store, const std::string& path, int searches_max,
+                        const std::function<std::string(int)>& condition) {
+  const Result<store::Snapshot> snapshot = store.TakeSnapshot();
+  EXPECT_OK(snapshot);
+  const std::shared_ptr<LearntPath> learnt = SearchCaches::Of(store).learnt.Get(path);
+  for (int search = 0; search < searches_max; ++search) {
+    const filter::Filter filter = Compiled(R"({"metadata":{")" + path + "\":" + condition(search) + "}}");
+    const MemoryFilter asked(store, *snapshot, filter, 1, 2, kGo);
+    if (learnt->learnt()) return search;
+    int asked_for = 0;
+    for (const store::Snapshot::Part& part : snapshot->parts) {
+      for (Slot slot{0}; Raw(slot) < part.slots && asked_for < 40; slot = Slot{Raw(slot) + 1}) {
+        if (!snapshot->Holds(*part.segment, slot)) continue;
+        (void)asked.Matches(*part.segment, slot);
+        ++asked_for;
+      }
+    }
+  }
+  return searches_max;
+}
+
+TEST(MemoryFilter, LearnsAPathWhenFewMatchAndWhenConditionsOnItWereAskedOften) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 6000);
+  EXPECT_EQ(SearchesUntilLearnt(*store, "n", 10, [](int) { return R"({"lt":0})"; }), 0);
+  // Each condition is new: it is the path that was asked often, not the condition.
+  const int often = SearchesUntilLearnt(
+      *store, "m", 1000, [](int search) { return R"({"lt":)" + std::to_string(900 + 0.01 * search) + "}"; });
+  EXPECT_GT(often, 3);
+  EXPECT_LT(often, 1000);
+  // Keys cannot put strings in order, so nobody makes them for that.
+  EXPECT_EQ(SearchesUntilLearnt(*store, "s", 100, [](int) { return R"({"lt":"0"})"; }), 100);
+}
+
+TEST(MemoryFilter, AsksNoRecordsOfALearntPathAlsoOfLaterWrites) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 3000);
+  EXPECT_EQ(SearchesUntilLearnt(*store, "n", 1, [](int) { return R"({"lt":0})"; }), 0);
+  for (int round = 0; round < 4; ++round) {
+    const filter::Filter filter = Compiled(R"({"metadata":{"n":{"lt":)" + std::to_string(400 + round) + "}}}");
+    const Result<store::Snapshot> snapshot = store->TakeSnapshot();
+    ASSERT_OK(snapshot);
+    // Many match and nothing was asked before: certain all the same, so keys have answered.
+    EXPECT_TRUE(MemoryFilter(*store, *snapshot, filter, 1, 2, kGo).asks_all());
+    ExpectMarks(*store, filter, 1);
+    WriteAtRandom(*store, random, 500);
+    if (round == 2) ASSERT_OK(store->Compact(test::kLockTimeout, kGo));
+  }
+}
+
+TEST(LearntKeys, ForgetThePathAskedLongestAgo) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 300);
+  const Result<store::Snapshot> snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  LearntKeys& keys = SearchCaches::Of(*store).learnt;
+  const std::weak_ptr<LearntPath> first = keys.Get("first");
+  const std::weak_ptr<LearntPath> kept = keys.Get("kept");
+  for (int i = 0; i < 100; ++i) {
+    (void)keys.Get(std::to_string(i));
+    (void)keys.Get("kept");
+  }
+  EXPECT_TRUE(first.expired());
+  EXPECT_FALSE(kept.expired());
 }
 
 TEST(MemoryFilter, SearchesBesideWritersFindOnlyWhatMatches) {

@@ -38,6 +38,8 @@ Status CheckQuery(const store::Store& store, std::span<const float> query) {
   return Status::Ok();
 }
 
+uint32_t ThreadsOf(const SearchRequest& request) { return request.threads == 0 ? DefaultThreads() : request.threads; }
+
 /// What all threads share of one query.
 struct Query {
   Query(const store::Store& store, const SearchRequest& options, std::span<const float> vector)
@@ -62,7 +64,8 @@ class SearchJob final : public PoolJob {
   SearchJob(store::Store& store, const store::Snapshot& snapshot, const SearchRequest& options,
             std::span<const std::span<const float>> queries, const std::atomic<bool>& cancel)
       : store_(store), snapshot_(snapshot), options_(options), cancel_(cancel) {
-    if (options.filter != nullptr) filter_.emplace(store, snapshot, *options.filter, options.limit, cancel);
+    if (options.filter != nullptr)
+      filter_.emplace(store, snapshot, *options.filter, options.limit, ThreadsOf(options), cancel);
     for (const std::span<const float> query : queries) {
       queries_.push_back(std::make_unique<Query>(store, options, query));
     }
@@ -172,7 +175,7 @@ void SearchJob::Work() {
 Result<std::vector<std::vector<SearchHit>>> SearchJob::Run() {
   MakePieces();
   const auto useful = static_cast<uint32_t>(std::min<uint64_t>(1 + bytes_ / kBytesPerThreadMin, UINT32_MAX));
-  ScanPool::Shared().Run(*this, std::min(options_.threads == 0 ? DefaultThreads() : options_.threads, useful));
+  ScanPool::Shared().Run(*this, std::min(ThreadsOf(options_), useful));
   THERMOCLINE_RETURN_IF_ERROR(status_);
   if (filter_) THERMOCLINE_RETURN_IF_ERROR(filter_->status());
   std::vector<std::vector<SearchHit>> hits;

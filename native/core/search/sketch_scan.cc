@@ -33,7 +33,8 @@ constexpr float kLowest = std::numeric_limits<float>::lowest();
 Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, const SlotMask* mask, const Cut& cut,
                            TopCandidates& top) {
   const uint64_t marked = mask == nullptr ? chunk.end - chunk.first : mask->Count();
-  if (marked <= (chunk.end - chunk.first) / kSlotsPerRow) {
+  const bool few = marked <= (chunk.end - chunk.first) / kSlotsPerRow;
+  if (few && marked <= kSeeds && query_.ClosenessOf(cut.value()) == kNoCut) {
     return ScanExactly(snapshot, chunk, scorer_, mask, filter_, top);
   }
   if (prepared_ != chunk.segment) {
@@ -43,6 +44,10 @@ Status SketchScanner::Scan(const store::Snapshot& snapshot, const Chunk& chunk, 
       return ScanExactly(snapshot, chunk, scorer_, mask, filter_, top);
     }
     prepared_ = chunk.segment;
+  }
+  if (few) {
+    BoundMarked(chunk, *mask, std::max(query_.ClosenessOf(cut.value()), kLowest));
+    return OfferSurvivors(snapshot, chunk, cut, top);
   }
   BoundPrefixes(chunk);
   double share = static_cast<double>(marked) / (chunk.end - chunk.first);
@@ -93,6 +98,15 @@ float SketchScanner::SeedBound(double wanted) {
   return std::max(*at, kLowest);
 }
 
+/// Fills scratch_.survivors with the marked slots whose bounds by the whole sketch allow it.
+void SketchScanner::BoundMarked(const Chunk& chunk, const SlotMask& mask, float least) {
+  scratch_.places.clear();
+  for (uint32_t slot = mask.Next(chunk.first, chunk.end); slot < chunk.end; slot = mask.Next(slot + 1, chunk.end)) {
+    scratch_.places.push_back(slot - chunk.first);
+  }
+  BoundPlaces(chunk, scratch_.places.size(), least);
+}
+
 /// Fills scratch_.survivors with the slots whose bounds by prefix and by the whole sketch allow it, also such as do not
 /// belong to the snapshot: of those any bound will do, since they are passed over when they are offered.
 void SketchScanner::BoundSurvivors(const Chunk& chunk, const SlotMask* mask, float prefix_least, float least) {
@@ -104,10 +118,15 @@ void SketchScanner::BoundSurvivors(const Chunk& chunk, const SlotMask* mask, flo
     const auto end = scratch_.places.begin() + static_cast<ptrdiff_t>(selected);
     selected = static_cast<size_t>(std::remove_if(scratch_.places.begin(), end, off) - scratch_.places.begin());
   }
+  BoundPlaces(chunk, selected, least);
+}
+
+/// Fills scratch_.survivors with those of the first `count` places whose bounds by the whole sketch allow it.
+void SketchScanner::BoundPlaces(const Chunk& chunk, size_t count, float least) {
   scratch_.survivors.clear();
   const store::Segment& segment = *chunk.segment;
-  for (size_t i = 0; i < selected; ++i) {
-    if (i + kRowsAhead < selected) {
+  for (size_t i = 0; i < count; ++i) {
+    if (i + kRowsAhead < count) {
       __builtin_prefetch(segment.sketch(static_cast<Slot>(chunk.first + scratch_.places[i + kRowsAhead])).row);
     }
     const uint32_t slot = chunk.first + scratch_.places[i];

@@ -50,6 +50,8 @@ class SketchScanner {
   void BoundPrefixes(const Chunk& chunk);
   float SeedBound(double wanted);
   void BoundSurvivors(const Chunk& chunk, const SlotMask* mask, float prefix_least, float least);
+  void BoundMarked(const Chunk& chunk, const SlotMask& mask, float least);
+  void BoundPlaces(const Chunk& chunk, size_t count, float least);
   Status OfferSurvivors(const store::Snapshot& snapshot, const Chunk& chunk, const Cut& cut, TopCandidates& top);
 
   const SearchRequest& request_;
