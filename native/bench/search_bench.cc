@@ -1,8 +1,9 @@
 // What a search costs without Node around it: each row is a median of interleaved runs beside the machine's own limit.
 //
-//   make bench && ../build-native/default/thermocline_bench [n] [dimensions] [sketch]
+//   make bench && ../build-native/default/thermocline_bench [n] [dimensions] [sketch | many]
 //
-// With `sketch` the rows of sketches alone, many times, for a profiler
+// With `sketch` searches by sketches alone, many times, for a profiler; with `many` batches of 4, 16 and 64 queries
+// beside the same queries one by one.
 //
 // The limit is the time in which one thread reads the embeddings' bytes once, measured in the same run and in turns
 // with the searches, because other work on the host slows both alike.
@@ -156,7 +157,36 @@ void MeasureSketches(store::Store& store, Workload& workload) {
       put.At(0), put.At(0.5), sketch.At(0), sketch.At(0.5), 100 * sketch.At(0.5) / (put.At(0.5) - sketch.At(0.5)));
 }
 
-void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
+/// Batches beside single searches, in turns; what is asked in one turn is not in the next.
+void MeasureMany(store::Store& store, std::span<const std::span<const float>> queries) {
+  const std::atomic<bool> never{false};
+  search::SearchRequest request;
+  request.threads = 1;
+  for (const size_t size : {size_t{4}, size_t{16}, size_t{64}}) {
+    Times many, single;
+    for (int round = 0; round < 4 * kRounds; ++round) {
+      for (size_t at = 0; at < queries.size(); at += size) {
+        many.values.push_back(Microseconds([&] {
+                                if (!search::SearchMany(store, request, queries.subspan(at, size), never).ok()) {
+                                  std::abort();
+                                }
+                              }) /
+                              static_cast<double>(size));
+      }
+      single.values.push_back(Microseconds([&] {
+                                for (const std::span<const float> query : queries) {
+                                  request.query = query;
+                                  if (!search::Search(store, request, never).ok()) std::abort();
+                                }
+                              }) /
+                              static_cast<double>(queries.size()));
+    }
+    std::printf("%3zu at once: best %.1f us, median %.1f us a query; one by one best %.1f us, median %.1f us\n", size,
+                many.At(0), many.At(0.5), single.At(0), single.At(0.5));
+  }
+}
+
+void Run(uint64_t count, uint32_t dimensions, const std::string& only) {
   const std::string path = std::filesystem::temp_directory_path() / "thermocline-search-bench";
   std::filesystem::remove_all(path);
   store::OpenOptions options;
@@ -184,7 +214,7 @@ void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
     if (!hits.ok()) std::abort();
     return std::move(*hits);
   };
-  if (sketch_only) {
+  if (only == "sketch") {
     Times times;
     for (size_t i = 0; i < 100 * kQueries; ++i) {
       times.values.push_back(Microseconds([&] { search(i % kQueries, 1, false); }));
@@ -192,6 +222,8 @@ void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
     std::printf("sketch best %.1f us, median %.1f us, p99 %.1f us\n", times.At(0), times.At(0.5), times.At(0.99));
     return;
   }
+  const std::vector<std::span<const float>> all(queries.begin(), queries.end());
+  if (only == "many") return MeasureMany(store, all);
   Times read, exact1, exact2, sketch1, sketch2, many, one_by_one;
   volatile uint64_t sink = 0;
   double kept = 0;
@@ -216,7 +248,6 @@ void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
               : 0;
     }
   }
-  const std::vector<std::span<const float>> all(queries.begin(), queries.end());
   for (int round = 0; round < kRounds; ++round) {
     many.values.push_back(Microseconds([&] {
                             search::SearchRequest request;
@@ -258,6 +289,6 @@ void Run(uint64_t count, uint32_t dimensions, bool sketch_only) {
 int main(int count, char** arguments) {
   const uint64_t n = count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 100000;
   const auto dimensions = static_cast<uint32_t>(count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 384);
-  thermocline::Run(n, dimensions, count > 3);
+  thermocline::Run(n, dimensions, count > 3 ? arguments[3] : "");
   return 0;
 }
