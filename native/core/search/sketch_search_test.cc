@@ -389,7 +389,7 @@ TEST(SketchSearch, EndsWithinTenMillisecondsOfProcessorTimeWhenItIsCancelled) {
   for (int round = 0; round < 12; ++round) {
     // Records that nobody asked before, all of them; exact and by sketches; many queries.
     const Result<filter::Filter> filter =
-        filter::Filter::Compile(R"({"metadata":{"none":{"eq":)" + std::to_string(round) + "}}}");
+        filter::Filter::Compile(R"({"metadata":{"none)" + std::to_string(round) + R"(":{"eq":1}}})");
     ASSERT_OK(filter);
     SearchRequest request;
     request.exact = round % 2 == 0;
