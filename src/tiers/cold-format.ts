@@ -22,8 +22,8 @@ export const coldCodecs: readonly ColdCodec[] = ['brotli', 'deflate']
 export const headerBytes = 64
 export const entriesMax = 65_536
 const magic = 0x646c6f636c6d6874n // 'thmlcold' in the order of the bytes
-const version = 1
-const textBlockBytes = 64 * 1024
+const version = 2
+const textBlockBytes = 128 * 1024
 const rowBlockBytes = 128 * 1024
 const brotliQuality = 5
 /** A plane is stored as it is unless compressing gains this much: noise is not worth the time to undo it. */
@@ -124,22 +124,18 @@ class Encoder {
 
   async textBlocks(texts: readonly (readonly [Buffer, Buffer])[]): Promise<Block[]> {
     const blocks: Block[] = []
-    let waiting: Buffer[] = []
     let bytes = 0
     let first = 0
-    const finish = async (next: number): Promise<void> => {
-      if (next === first) return
-      blocks.push(this.append(await compress(this.#options.codec, Buffer.concat(waiting)), bytes, first))
-      waiting = []
-      bytes = 0
-      first = next
-    }
     for (const [ordinal, [metadata, content]] of texts.entries()) {
-      waiting.push(metadata, content)
       bytes += metadata.length + content.length
-      if (bytes >= textBlockBytes) await finish(ordinal + 1)
+      if (bytes < textBlockBytes && ordinal + 1 < texts.length) continue
+      const chosen = texts.slice(first, ordinal + 1)
+      // Like beside like compresses better.
+      const raw = Buffer.concat([...chosen.map(([one]) => one), ...chosen.map(([, one]) => one)], bytes)
+      blocks.push(this.append(await compress(this.#options.codec, raw), bytes, first))
+      bytes = 0
+      first = ordinal + 1
     }
-    await finish(texts.length)
     return blocks
   }
 

@@ -1,7 +1,8 @@
 // Embeddings in cold files: rows of numbers to bytes and back, in planes.
 //
 // A plane holds the first byte of every number, the next one the second, and so on: the bytes that carry sign and
-// exponent are alike in all embeddings and compress, the others are noise and are stored as they are. `f32` is exact.
+// exponent are alike in all embeddings and compress, the others are noise and are stored as they are. `f32` is exact: its
+// bits are turned by one, so that a plane of its own has the whole exponent, and the sign lies with the noise.
 
 import type { ColdEmbeddings } from './types'
 
@@ -58,8 +59,27 @@ function joinPlanes(planes: readonly Uint8Array[], bytes: Uint8Array): void {
   })
 }
 
-function bytesOf(array: Float32Array | Uint16Array): Uint8Array {
+function bytesOf(array: Float32Array | Uint32Array | Uint16Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+}
+
+/** The bits of each number, the sign moved from the highest place to the lowest. */
+function turnBits(rows: Float32Array): Uint32Array {
+  const turned = Uint32Array.from(new Uint32Array(rows.buffer, rows.byteOffset, rows.length))
+  for (let at = 0; at < turned.length; at++) {
+    const bits = turned[at] as number
+    turned[at] = (bits << 1) | (bits >>> 31)
+  }
+  return turned
+}
+
+/** Undoes `turnBits` in place. */
+function turnBack(rows: Float32Array): void {
+  const turned = new Uint32Array(rows.buffer, rows.byteOffset, rows.length)
+  for (let at = 0; at < turned.length; at++) {
+    const bits = turned[at] as number
+    turned[at] = (bits >>> 1) | (bits << 31)
+  }
 }
 
 /** How many planes a block of that encoding has, and the bytes of each for so many rows. */
@@ -72,7 +92,7 @@ export function planeSizes(encoding: ColdEmbeddings, rows: number, dimensions: n
 
 /** Planes of rows that lie one after another. */
 export function encodeRows(encoding: ColdEmbeddings, rows: Float32Array, dimensions: number): Uint8Array[] {
-  if (encoding === 'f32') return splitPlanes(bytesOf(rows), 4)
+  if (encoding === 'f32') return splitPlanes(bytesOf(turnBits(rows)), 4)
   if (encoding === 'f16') return splitPlanes(bytesOf(Uint16Array.from(rows, toHalf)), 2)
   return encodeInt8(rows, dimensions)
 }
@@ -100,6 +120,7 @@ export function decodeRows(encoding: ColdEmbeddings, planes: readonly Uint8Array
   if (encoding === 'f32') {
     const rows = new Float32Array(first.length)
     joinPlanes(planes, bytesOf(rows))
+    turnBack(rows)
     return rows
   }
   if (encoding === 'f16') {

@@ -155,15 +155,21 @@ export class ColdSegment {
     const place = blockOf(textBlocks, ordinal)
     const block = textBlocks[place] as Block
     const texts = this.#textBlock(place)
-    let at = 0
-    for (let before = block.first; before < ordinal; before++) {
-      at += (metadataBytes[before] as number) + Math.max(0, contentBytes[before] as number)
+    const next = textBlocks[place + 1]?.first ?? this.shape.entries
+    let metadataAt = 0
+    let contentAt = 0 // behind all metadata of the block
+    for (let other = block.first; other < next; other++) {
+      const length = metadataBytes[other] as number
+      contentAt += length
+      if (other >= ordinal) continue
+      metadataAt += length
+      contentAt += Math.max(0, contentBytes[other] as number)
     }
-    const metadataEnd = at + (metadataBytes[ordinal] as number)
+    const metadataEnd = metadataAt + (metadataBytes[ordinal] as number)
     const contentLength = contentBytes[ordinal] as number
-    if (metadataEnd + Math.max(0, contentLength) > texts.length) throw coldCorrupt('its texts', block.offset)
-    const content = contentLength < 0 ? null : texts.toString('utf8', metadataEnd, metadataEnd + contentLength)
-    const metadata = texts.toString('utf8', at, metadataEnd)
+    if (contentAt + Math.max(0, contentLength) > texts.length) throw coldCorrupt('its texts', block.offset)
+    const content = contentLength < 0 ? null : texts.toString('utf8', contentAt, contentAt + contentLength)
+    const metadata = texts.toString('utf8', metadataAt, metadataEnd)
     return [decodeMetadata(metadata === '' ? undefined : metadata), content]
   }
 

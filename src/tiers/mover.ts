@@ -3,6 +3,7 @@
 // The lock keeps movers from doing the same work; that no memory is lost when two run after all, or one dies, is the
 // doing of the frames (`cold-writer.ts`). So a lock that goes stale by file time is good enough here.
 
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { setImmediate, setTimeout as wait } from 'node:timers/promises'
 import { abortError } from '../errors'
@@ -47,6 +48,11 @@ export class Mover {
 
   /** Undefined: somebody else is moving. `perSecond`: most memories a second. */
   async run(options: CheckedMaintain, perSecond = Infinity): Promise<Work | undefined> {
+    const { warm, cold, directory } = this.#host
+    // An empty space stays as small as it is: the lock would make a directory.
+    if (warm.size === 0 && cold.catalogue.root().segments.length === 0 && !existsSync(directory)) {
+      return { demoted: 0, rewritten: 0, bytesRemoved: 0, pressure: this.#pressure() }
+    }
     const release = await this.#lock()
     if (release === undefined) return undefined
     try {

@@ -82,6 +82,45 @@ test('FULL: a store cannot be created on a full disk, but can once there is room
   store.close()
 })
 
+test('FULL: a store that was never written to answers on a full disk, and takes its first memory once there is room', async () => {
+  const disk = smallDisk()
+  if (disk === undefined) return
+  const directory = join(disk, 'store')
+  const ballast = join(disk, 'ballast')
+  const program = `
+    let store = open(args[0], { dimensions: 384, durability: 'flush' })
+    const fs = await import('node:fs')
+    const fill = () => {
+      const file = fs.openSync(args[1], 'a')
+      try { for (;;) fs.writeSync(file, Buffer.alloc(4096)) } catch (error) { if (error.code !== 'ENOSPC') throw error }
+      fs.closeSync(file)
+    }
+    fill()
+    const codes = []
+    const ask = async () => {
+      try { store.put({ id: 'a', embedding: new Float32Array(384).fill(1) }) } catch (error) { codes.push(error.code) }
+      try { store.putMany([{ id: 'b' }, { id: 'c' }]) } catch (error) { codes.push(error.code) }
+      const hits = store.searchSync(new Float32Array(384).fill(1))
+      const { ok } = await store.verify()
+      codes.push([hits.length, ok, store.size, [...store.entries()].length, store.stats().participants].join(' '))
+    }
+    await ask()
+    store.close()
+    store = open(args[0])
+    fill()
+    await ask()
+    fs.rmSync(args[1])
+    store.put({ id: 'a', embedding: new Float32Array(384).fill(1) })
+    codes.push([store.searchSync(new Float32Array(384).fill(1)).length, (await store.verify()).ok].join(' '))
+    store.close()
+    console.log(JSON.stringify(codes))
+  `
+  const child = runProgram(program, [directory, ballast])
+  expect([outcomeOf(child), child.stderr]).toEqual([{ status: 0, signal: null }, ''])
+  const full = ['THERMOCLINE_FULL', 'THERMOCLINE_FULL', '0 true 0 0 1']
+  expect(JSON.parse(child.stdout)).toEqual([...full, ...full, '1 true'])
+})
+
 test('IO: files that may not grow (EFBIG) are an error, not a signal, and the store stays whole', async () => {
   const directory = join(temporaryDirectory(), 'store')
   const program = `

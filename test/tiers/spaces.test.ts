@@ -1,9 +1,10 @@
 // Spaces: apart, lazily made, listed, dropped for real, within a budget, safe from tricks with names.
 
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { openSpaces, type Spaces, type SpacesOptions } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
+import { isNightly } from '../support/concurrent.js'
 import { codeOf } from '../support/failures.js'
 import { temporaryDirectory } from '../support/temporary.js'
 
@@ -97,4 +98,31 @@ test('beyond the budget of all spaces the faintest memories are forgotten', asyn
     { space: 'a', id: 'x' },
     { space: 'b', id: 'x' },
   ])
+})
+
+/** Bytes that the file system gave a directory and all in it. */
+function allocatedBytes(path: string): number {
+  const { blocks } = lstatSync(path)
+  const names = lstatSync(path).isDirectory() ? readdirSync(path) : []
+  return names.reduce((sum, name) => sum + allocatedBytes(join(path, name)), blocks * 512)
+}
+
+test('a thousand empty spaces take less than 50 MB of disk, open and closed, also when they are opened again', {
+  timeout: 300_000,
+}, () => {
+  const count = isNightly ? 1000 : 50
+  const bytesMax = 50_000 // of one
+  const root = temporaryDirectory()
+  const open768 = (): Spaces => openSpaces(root, { dimensions: 768, durability: 'flush', openMax: 8 })
+  for (let round = 0; round < 2; round++) {
+    const spaces = open768()
+    for (let at = 0; at < count; at++) expect(spaces.space(`user-${at}`).size).toBe(0)
+    expect(allocatedBytes(root) / count).toBeLessThan(bytesMax)
+    spaces.close()
+    expect(allocatedBytes(root) / count).toBeLessThan(bytesMax)
+  }
+  const spaces = open768()
+  onTestFinished(() => spaces.close())
+  spaces.space('user-7').put({ id: 'a', content: 'here' })
+  expect(spaces.space('user-7').get('a')?.content).toBe('here')
 })

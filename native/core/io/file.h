@@ -54,6 +54,8 @@ class File {
   /// chunks of `chunk_bytes`, at most 64 KiB, which keeps the page cache's folios as small: a mapped store of one byte
   /// makes the next sync write a whole folio. Extends the file. The range must hold nothing yet.
   Status Allocate(uint64_t offset, uint64_t length, uint64_t chunk_bytes = kZeroChunkBytes) const;
+  /// Backs the range by the disk and keeps what it holds. Does not extend the file.
+  Status Reserve(uint64_t offset, uint64_t length) const;
   /// Gives the range's blocks back; it reads as zeros.
   Status PunchHole(uint64_t offset, uint64_t length) const;
   /// The kernel begins to write the range out and goes on by itself. Proves nothing, fails silently: a hint that saves

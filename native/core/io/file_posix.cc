@@ -150,6 +150,23 @@ Status File::Allocate(uint64_t offset, uint64_t length, uint64_t chunk_bytes) co
   return Status::Ok();
 }
 
+Status File::Reserve(uint64_t offset, uint64_t length) const {
+  const int result = Retry([&] {
+    return ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(length));
+  });
+  if (result == 0) return Status::Ok();
+  if (errno != EOPNOTSUPP) return Status::FromErrno(errno, role_);
+  std::vector<char> bytes(std::min(length, kZeroChunkBytes));
+  while (length > 0) {
+    const std::span<char> chunk(bytes.data(), std::min<uint64_t>(length, bytes.size()));
+    THERMOCLINE_RETURN_IF_ERROR(ReadAt(offset, chunk));
+    THERMOCLINE_RETURN_IF_ERROR(WriteAt(offset, chunk));
+    offset += chunk.size();
+    length -= chunk.size();
+  }
+  return Status::Ok();
+}
+
 Status File::PunchHole(uint64_t offset, uint64_t length) const {
   const int result = Retry([&] {
     return ::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),

@@ -31,6 +31,8 @@ Result<BootIdentity> BootIdentityOf(const File& file);
 /// Random bytes from the kernel.
 Status FillRandom(void* out, uint64_t size);
 
+/// What the kernel maps at once.
+uint64_t PageBytes();
 uint32_t ProcessId();
 /// Forks between the first process that asked and this one. Cost: one load.
 uint32_t ForkGeneration();

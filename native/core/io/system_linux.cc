@@ -83,6 +83,8 @@ Status FillRandom(void* out, uint64_t size) {
   return Status::Ok();
 }
 
+uint64_t PageBytes() { return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)); }
+
 uint32_t ProcessId() { return static_cast<uint32_t>(::getpid()); }
 
 uint32_t ForkGeneration() {

@@ -304,7 +304,9 @@ void Store::TrimFiles(const format::Meta& meta) {
     // The words first: were this process killed in between, the next one of this boot would store beyond the end.
     uint64_t& slots_word = boot_->slots_ready[entry.number % format::kSpaceWords];
     uint64_t& log_word = boot_->log_ready[entry.number % format::kSpaceWords];
-    if (slots_word >> 32 == entry.number) StoreRelease(slots_word, MakeClaim(entry.number, slots));
+    // Never more than was backed: who claimed slots may have met a full disk.
+    const auto backed = static_cast<uint32_t>(std::min<uint64_t>(slots, ReadyOf(slots_word, entry.number)));
+    if (slots_word >> 32 == entry.number) StoreRelease(slots_word, MakeClaim(entry.number, backed));
     if (log_word >> 32 == entry.number) {
       StoreRelease(log_word, MakeClaim(entry.number, static_cast<uint32_t>(log_end / 8)));
     }

@@ -212,7 +212,8 @@ Status Store::CreateStore(const OpenOptions& options) {
   meta.next_segment = 2;
   const std::vector<float> centre(format::SketchBits(meta.dimensions), 0.0f);  // nothing to learn one from yet
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, meta.store_id, SegmentNumber{1}, entry.slots,
-                                                   meta.dimensions, entry.log_capacity, Syncs(), centre));
+                                                   meta.dimensions, entry.log_capacity, Syncs(), centre,
+                                                   Segment::Columns::kLater));
   return WriteMeta(std::move(meta), Syncs());
 }
 
@@ -239,11 +240,13 @@ Status Store::StartSession(bool* first_opener) {
   if (*first_opener) {
     uint64_t session_id = 0;
     THERMOCLINE_RETURN_IF_ERROR(io::FillRandom(&session_id, sizeof session_id));
-    // Backed first: a store into a hole of a full disk would be SIGBUS.
-    Result<uint64_t> backed = lock_file_.AllocatedBytes();
-    if (!backed.ok()) return backed.status();
-    if (*backed < format::kLockFileBytes) THERMOCLINE_RETURN_IF_ERROR(lock_file_.Allocate(0, format::kLockFileBytes));
-    std::memset(lock_map_.data(), 0, format::kLockFileBytes);
+    // Backed by being written: a store into a hole of a full disk would be SIGBUS. The other lines are holes until
+    // somebody joins under their numbers (JoinSession).
+    const uint64_t begun = FirstLockBytes();
+    THERMOCLINE_RETURN_IF_ERROR(lock_file_.Allocate(0, begun));
+    if (begun < format::kLockFileBytes) {
+      THERMOCLINE_RETURN_IF_ERROR(lock_file_.PunchHole(begun, format::kLockFileBytes - begun));
+    }
     session_->session_id = session_id;
     StoreRelease(session_->magic, format::kLockMagic);
   } else if (LoadAcquire(session_->magic) != format::kLockMagic) {

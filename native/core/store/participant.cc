@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint32_t kWaiters = 1u << 31;
 constexpr uint32_t kIncarnationMask = 0xFFFFFu;
+constexpr uint64_t kLinesBytes = 4096;
+
 constexpr uint32_t NumberOf(uint32_t word) { return (word & ~kWaiters) >> 20; }
 
 // A commit holds the lock for about a microsecond: waiting that long awake is cheaper than two system calls.
@@ -19,13 +21,30 @@ constexpr int kSpins = 200;
 // How long a dead owner can go unnoticed.
 constexpr uint64_t kSliceMicroseconds = 20000;
 
+/// A store to a line that is a hole would be SIGBUS on a full disk. Under the gate, so nobody else writes lines.
+Status BackLine(const io::File& lock_file, uint32_t number) {
+  const uint64_t line = format::kParticipantsOffset + number * sizeof(format::ParticipantLine);
+  if (line < FirstLockBytes()) return Status::Ok();
+  const uint64_t page_bytes = std::max(kLinesBytes, io::PageBytes());
+  const uint64_t page = line / page_bytes * page_bytes;
+  return lock_file.Reserve(page, std::min(page_bytes, format::kLockFileBytes - page));
+}
+
 }  // namespace
+
+uint64_t FirstLockBytes() {
+  return std::min(std::max(format::kParticipantsOffset + kLinesBytes, io::PageBytes()), format::kLockFileBytes);
+}
 
 Result<Participant> JoinSession(const io::File& lock_file, format::ParticipantLine* lines) {
   for (uint32_t number = 1; number <= format::kParticipantsMax; ++number) {
     Result<bool> taken = io::TryLockByte(lock_file, format::kParticipantByte + number);
     if (!taken.ok()) return taken.status();
     if (!*taken) continue;
+    if (const Status backed = BackLine(lock_file, number); !backed.ok()) {
+      io::UnlockByte(lock_file, format::kParticipantByte + number);
+      return backed;
+    }
     format::ParticipantLine& line = lines[number];
     const uint32_t incarnation = (LoadRelaxed(line.incarnation) + 1) & kIncarnationMask;
     StoreRelaxed(line.process, io::ProcessId());

@@ -21,6 +21,9 @@ struct Participant {
   uint32_t word() const { return (number << 20) | (incarnation & 0xFFFFFu); }
 };
 
+/// Bytes of the lock file that the first opener backs and empties: the words, and the first lines.
+uint64_t FirstLockBytes();
+
 /// Takes a free byte. The caller holds the gate (R14).
 Result<Participant> JoinSession(const io::File& lock_file, format::ParticipantLine* lines);
 /// The caller holds the gate.

@@ -169,6 +169,10 @@ Result<Snapshot> Store::TakeSnapshot() {
       if (!begun) part.slots = 0;
       if (Raw(part.segment->number()) == ClaimSegment(claim)) {
         part.slots = std::min(part.slots, ClaimSlot(claim));
+        // Slots that were claimed and never backed, on a full disk: not even their columns may be there. A younger
+        // segment that took the word over says nothing.
+        const uint64_t ready = LoadAcquire(boot_->slots_ready[ClaimSegment(claim) % format::kSpaceWords]);
+        if (ready >> 32 <= ClaimSegment(claim) && ReadyOf(ready, ClaimSegment(claim)) == 0) part.slots = 0;
         begun = false;  // what is listed after the open segment was never claimed in
       }
     }
@@ -209,10 +213,14 @@ Result<StoreStats> Store::Stats() {
   stats.bytes_dead = LoadRelaxed(boot_->dead_bytes);
   stats.open_ms = open_ms_;
   stats.recovered = recovered_;
+  // By a read, because lines that nobody used are holes.
+  std::vector<format::ParticipantLine> lines(format::kParticipantsMax + 1);
+  THERMOCLINE_RETURN_IF_ERROR(lock_file_.ReadAt(
+      format::kParticipantsOffset, {reinterpret_cast<char*>(lines.data()), lines.size() * sizeof lines[0]}));
   for (uint32_t number = 1; number <= format::kParticipantsMax; ++number) {
     if (number == self_.number) {
       ++stats.participants;
-    } else if (LoadRelaxed(lines_[number].incarnation) != 0) {
+    } else if (lines[number].incarnation != 0) {
       Result<bool> locked = io::AnyByteLocked(lock_file_, format::kParticipantByte + number, 1);
       if (locked.ok() && *locked) ++stats.participants;
     }

@@ -45,7 +45,7 @@ Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
   uint64_t expected = std::max(store_.expected_records_, uint64_t{1});
   if (!frames_.empty()) expected = std::max(expected, frames_.back().header.memories_after);
   THERMOCLINE_RETURN_IF_ERROR(StartCache(expected));
-  for (Segment* segment : segments_) segment->ClearRebuiltColumns();
+  THERMOCLINE_RETURN_IF_ERROR(ClearColumns());
   for (size_t i = 0; i < frames_.size(); ++i) {
     const Position position(NumberOf(frames_[i].part), frames_[i].offset);
     if (!meta_.Before(position, meta_.checkpoint)) {
@@ -174,6 +174,17 @@ bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHea
   frames_.resize(keep);
   frames_.push_back({part, offset, header});
   return true;
+}
+
+/// Not of a segment that was never written to: its columns need no room yet.
+Status Store::Rebuilder::ClearColumns() {
+  std::vector<bool> has_frames(segments_.size());
+  for (const FoundFrame& frame : frames_) has_frames[frame.part] = true;
+  for (size_t part = 0; part < segments_.size(); ++part) {
+    if (!has_frames[part] && !segments_[part]->HasColumns()) continue;
+    THERMOCLINE_RETURN_IF_ERROR(segments_[part]->ClearRebuiltColumns());
+  }
+  return Status::Ok();
 }
 
 Status Store::Rebuilder::StartCache(uint64_t entries) {
@@ -324,9 +335,9 @@ Status Store::Rebuilder::Finish(bool created) {
   entry.slots = static_cast<uint32_t>(std::clamp(last_slots, kSegmentSlotsMin, kSegmentSlotsMax));
   entry.log_capacity = entry.slots * kLogBytesPerSlot;
   const auto number = static_cast<SegmentNumber>(entry.number);
-  THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(store_.directory_, store_.store_id_, number, entry.slots,
-                                                   store_.dimensions_, entry.log_capacity, store_.Syncs(),
-                                                   store_.LearnCentre(next)));
+  THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(
+      store_.directory_, store_.store_id_, number, entry.slots, store_.dimensions_, entry.log_capacity, store_.Syncs(),
+      store_.LearnCentre(next), frames_.empty() ? Segment::Columns::kLater : Segment::Columns::kNow));
   THERMOCLINE_RETURN_IF_ERROR(WriteEpochFrame(number, epoch + 1));
   next.segments.push_back(entry);
   next.epoch = epoch + 1;

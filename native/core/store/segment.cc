@@ -30,6 +30,11 @@ bool Agrees(const format::LogHeader& header, const format::SegmentEntry& entry) 
   return header.log_capacity >= format::kHeaderBytes && header.log_capacity < kLogCapacityMax;
 }
 
+uint64_t ColumnsEndOf(const format::BlocksHeader& layout) {
+  return layout.sketch_rows_offset != 0 ? layout.sketch_rows_offset + layout.sketch_rows_stride * layout.slots
+                                        : layout.statistics_offset + sizeof(format::Statistics) * layout.slots;
+}
+
 bool Agrees(const format::BlocksHeader& header, const format::SegmentEntry& entry) {
   return header.segment == entry.number && (entry.slots == 0 || header.slots == format::RoundUp(entry.slots, 64));
 }
@@ -42,7 +47,7 @@ SegmentFileName KeysFileName(SegmentNumber number) { return Name(number, "keys")
 
 Status Segment::CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
                             uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync,
-                            std::span<const float> centre) {
+                            std::span<const float> centre, Columns columns) {
   const format::SketchKind sketch_kind = centre.empty() ? format::SketchKind::kNone : format::SketchKind::kRabitq1;
   const format::BlocksHeader blocks_header = format::MakeBlocksHeader(store_id, number, slots, dimensions, sketch_kind);
   const format::LogHeader log_header = format::MakeLogHeader(store_id, number, log_capacity);
@@ -54,14 +59,12 @@ Status Segment::CreateFiles(const io::File& directory, const format::StoreId& st
   if (!blocks.ok()) return blocks.status();
   // The columns before the embeddings are backed whole: 64 bytes a slot, and 2 bits per dimension of sketches. The
   // embeddings follow as slots are claimed.
-  uint64_t columns = blocks_header.statistics_offset + sizeof(format::Statistics) * blocks_header.slots;
-  if (!centre.empty()) {
-    columns = blocks_header.sketch_rows_offset + blocks_header.sketch_rows_stride * blocks_header.slots;
-  }
-  THERMOCLINE_RETURN_IF_ERROR(blocks->Allocate(0, columns));
+  const uint64_t backed = columns == Columns::kNow ? ColumnsEndOf(blocks_header) : format::kHeaderBytes;
+  THERMOCLINE_RETURN_IF_ERROR(blocks->Allocate(0, backed));
   THERMOCLINE_RETURN_IF_ERROR(blocks->SetSize(blocks_header.file_bytes));
   THERMOCLINE_RETURN_IF_ERROR(blocks->WriteAt(0, BytesOf(blocks_header)));
-  if (!centre.empty()) {
+  // Zeros are what is there.
+  if (std::any_of(centre.begin(), centre.end(), [](float value) { return value != 0; })) {
     THERMOCLINE_RETURN_IF_ERROR(blocks->WriteAt(blocks_header.centre_offset,
                                                 {reinterpret_cast<const char*>(centre.data()), centre.size_bytes()}));
   }
@@ -184,9 +187,24 @@ Status Segment::WriteEmbeddings(uint32_t first, uint32_t count, const float* row
                               {reinterpret_cast<const char*>(rows), layout_.embedding_stride * count});
 }
 
+uint64_t Segment::ColumnsEnd() const { return ColumnsEndOf(layout_); }
+
+Status Segment::BackColumns() {
+  const uint64_t length = ColumnsEnd() - format::kHeaderBytes;
+  THERMOCLINE_RETURN_IF_ERROR(blocks_file_.Reserve(format::kHeaderBytes, length));
+  blocks_map_.Populate(format::kHeaderBytes, length);
+  return Status::Ok();
+}
+
+bool Segment::HasColumns() const {
+  const Result<uint64_t> backed = blocks_file_.AllocatedBytes();
+  return !backed.ok() || *backed > format::kHeaderBytes;
+}
+
 Status Segment::BackSlots(uint32_t from, uint32_t to) {
   THERMOCLINE_RETURN_IF_ERROR(RefuseIfCut(blocks_file_, blocks_bytes_.load(std::memory_order_relaxed)));
   THERMOCLINE_RETURN_IF_ERROR(CoverAllSlots());
+  if (from == 0) THERMOCLINE_RETURN_IF_ERROR(BackColumns());
   const uint64_t begin = BlocksBytesFor(from);
   const uint64_t length = BlocksBytesFor(to) - begin;
   THERMOCLINE_RETURN_IF_ERROR(blocks_file_.Allocate(begin, length));
@@ -201,9 +219,12 @@ Status Segment::BackLog(uint64_t from, uint64_t to, uint64_t chunk_bytes) {
   return Status::Ok();
 }
 
-void Segment::ClearRebuiltColumns() {
+Status Segment::ClearRebuiltColumns() {
+  // After a loss of power what a process backed without a sync may be holes again.
+  THERMOCLINE_RETURN_IF_ERROR(BackColumns());
   // born, died and record lie side by side.
   std::memset(blocks_map_.data() + layout_.born_offset, 0, layout_.created_at_offset - layout_.born_offset);
+  return Status::Ok();
 }
 
 const float* Segment::PrivateEmbeddings() {

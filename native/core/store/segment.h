@@ -28,9 +28,11 @@ class Segment : public std::enable_shared_from_this<Segment> {
  public:
   /// Creates both files, headers written and synced if `sync`. Files of an interrupted creation are replaced.
   /// `centre`: of the sketches, one value per code bit; empty: a segment without sketches, which is searched exactly.
+  /// `columns`: kLater leaves them to the first BackSlots, so that a store that is never written to stays small.
+  enum class Columns { kNow, kLater };
   static Status CreateFiles(const io::File& directory, const format::StoreId& store_id, SegmentNumber number,
                             uint32_t slots, uint32_t dimensions, uint64_t log_capacity, bool sync,
-                            std::span<const float> centre = {});
+                            std::span<const float> centre = {}, Columns columns = Columns::kNow);
   /// The layout of a segment whose files exist. kCorrupt when the header does not hold.
   static Result<format::BlocksHeader> ReadLayout(const io::File& blocks);
   /// Maps the files of an existing segment. Anything that is not as `entry` says is kCorrupt; an entry of which only
@@ -108,12 +110,17 @@ class Segment : public std::enable_shared_from_this<Segment> {
             blocks_map_.data() + layout_.sketch_rows_offset + layout_.sketch_rows_stride * Raw(slot)};
   }
 
-  /// Backs slots [from, to) by the disk and gives this process writable pages for them.
+  /// Backs the columns before the embeddings by the disk, whatever they hold; before the first slot and a rebuild.
+  Status BackColumns();
+  /// Whether anything of the columns may be backed. Where nothing is, they are not read: to read a hole through a
+  /// mapping takes room too in a file system that lies in memory.
+  bool HasColumns() const;
+  /// Backs slots [from, to) by the disk, the columns with the first, and gives this process writable pages for them.
   Status BackSlots(uint32_t from, uint32_t to);
   /// Backs log bytes [from, to).
   Status BackLog(uint64_t from, uint64_t to, uint64_t chunk_bytes = io::kZeroChunkBytes);
   /// Empties the three columns that are rebuilt with the cache.
-  void ClearRebuiltColumns();
+  Status ClearRebuiltColumns();
 
   /// The embedding column of the first `slots` slots over a private mapping: stores there reach nobody. nullptr when
   /// it cannot be mapped. Lives as long as the segment.
@@ -124,6 +131,9 @@ class Segment : public std::enable_shared_from_this<Segment> {
  private:
   /// kCorrupt when a file is shorter than it was: made longer again, it would read as zeros that nobody wrote.
   Status RefuseIfCut(const io::File& file, uint64_t bytes) const;
+
+  /// Where the columns before the embeddings end.
+  uint64_t ColumnsEnd() const;
 
   uint64_t& Word(uint64_t column, Slot slot) const {
     return reinterpret_cast<uint64_t*>(blocks_map_.data() + column)[Raw(slot)];

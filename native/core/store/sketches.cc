@@ -51,6 +51,7 @@ std::vector<float> Store::LearnCentre(const format::Meta& list) {
     Result<Segment*> found = GetSegment(static_cast<SegmentNumber>(list.segments[i].number));
     if (!found.ok()) return centre;
     const Segment& segment = **found;
+    if (!segment.HasColumns()) continue;
     const uint32_t step = std::max(1u, segment.slots() / kCentreSamples);
     for (uint32_t raw = 0; raw < segment.slots() && samples.size() < kCentreSamples; raw += step) {
       const auto slot = static_cast<Slot>(raw);

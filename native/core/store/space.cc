@@ -45,8 +45,6 @@ constexpr uint64_t kHelperTimeoutMicroseconds = 1000000;
 // How often the helper looks whether the list changed, so that what left it goes within 100 ms (R15).
 constexpr auto kFollowEvery = std::chrono::milliseconds(60);
 
-uint64_t ReadyOf(uint64_t word, SegmentNumber segment) { return word >> 32 == Raw(segment) ? word & 0xFFFFFFFFu : 0; }
-
 uint64_t MakeReady(SegmentNumber segment, uint64_t value) { return (uint64_t{Raw(segment)} << 32) | value; }
 
 // How long a writer waits for the lock before it looks whether the helper made meanwhile what it waits for.
@@ -129,7 +127,7 @@ Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Fil
   Segment& segment = *claimed.segment;
   const SegmentNumber number = segment.number();
   const uint64_t end = uint64_t{claimed.first} + count;
-  const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[Raw(number) % format::kSpaceWords]), number);
+  const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[Raw(number) % format::kSpaceWords]), Raw(number));
   const bool by_file = filling == Filling::kByFile;
   if (filling_.load(std::memory_order_relaxed) != filling) filling_.store(filling, std::memory_order_relaxed);
   if (end > ready) {
@@ -148,7 +146,7 @@ Result<bool> Store::BackClaimed(const ClaimedSlots& claimed, uint32_t count, Fil
 Status Store::EnsureSlots(Segment& segment, uint32_t slots, uint64_t timeout_us) {
   const uint64_t& word = boot_->slots_ready[Raw(segment.number()) % format::kSpaceWords];
   const Result<bool> locked =
-      LockSpaceUnless(timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) >= slots; });
+      LockSpaceUnless(timeout_us, [&] { return ReadyOf(LoadAcquire(word), Raw(segment.number())) >= slots; });
   if (!locked.ok()) return locked.status();
   if (*locked) {
     const LockGuard guard(*space_lock_);
@@ -166,7 +164,8 @@ Status Store::ReserveRows(Segment& segment, uint32_t first, uint32_t end, uint64
     THERMOCLINE_RETURN_IF_ERROR(segment.CoverAllSlots());
     uint64_t& word = boot_->slots_ready[Raw(segment.number()) % format::kSpaceWords];
     if (LoadAcquire(word) >> 32 <= Raw(segment.number())) {
-      const uint64_t ready = ReadyOf(LoadAcquire(word), segment.number());
+      const uint64_t ready = ReadyOf(LoadAcquire(word), Raw(segment.number()));
+      if (ready == 0) THERMOCLINE_RETURN_IF_ERROR(segment.BackColumns());
       if (ready < first) {
         THERMOCLINE_RETURN_IF_ERROR(segment.BackSlots(static_cast<uint32_t>(ready), first));
       }
@@ -179,7 +178,7 @@ Status Store::ReserveRows(Segment& segment, uint32_t first, uint32_t end, uint64
 Status Store::EnsureLog(Segment& segment, uint64_t bytes, uint64_t timeout_us) {
   const uint64_t& word = boot_->log_ready[Raw(segment.number()) % format::kSpaceWords];
   const Result<bool> locked =
-      LockSpaceUnless(timeout_us, [&] { return ReadyOf(LoadAcquire(word), segment.number()) * 8 >= bytes; });
+      LockSpaceUnless(timeout_us, [&] { return ReadyOf(LoadAcquire(word), Raw(segment.number())) * 8 >= bytes; });
   if (!locked.ok()) return locked.status();
   if (*locked) {
     const LockGuard guard(*space_lock_);
@@ -203,7 +202,7 @@ Status Store::BackSlotsUpTo(Segment& segment, uint32_t slots, bool ahead) {
   // A younger segment took the word over: this one is closed, and what is backed of it is no longer known. Writing
   // zeros there would wipe committed blocks.
   if (LoadAcquire(word) >> 32 > Raw(segment.number())) return Status::Ok();
-  const auto from = static_cast<uint32_t>(ReadyOf(LoadAcquire(word), segment.number()));
+  const auto from = static_cast<uint32_t>(ReadyOf(LoadAcquire(word), Raw(segment.number())));
   if (slots <= from) return Status::Ok();
   const uint64_t stride = segment.layout().embedding_stride;
   const uint64_t step = ahead ? 0 : std::max<uint64_t>(1, kBlocksStepBytes / stride);
@@ -216,7 +215,7 @@ Status Store::BackSlotsUpTo(Segment& segment, uint32_t slots, bool ahead) {
 Status Store::BackLogUpTo(Segment& segment, uint64_t bytes, bool ahead) {
   uint64_t& word = boot_->log_ready[Raw(segment.number()) % format::kSpaceWords];
   if (LoadAcquire(word) >> 32 > Raw(segment.number())) return Status::Ok();  // as above
-  const uint64_t from = std::max(ReadyOf(LoadAcquire(word), segment.number()) * 8, format::kHeaderBytes);
+  const uint64_t from = std::max(ReadyOf(LoadAcquire(word), Raw(segment.number())) * 8, format::kHeaderBytes);
   if (bytes <= from) return Status::Ok();
   const uint64_t to =
       std::min(format::RoundUp(bytes + (ahead ? 0 : kLogStepBytes), kLogStepBytes), segment.log_capacity());
@@ -385,7 +384,7 @@ Status Store::BackAhead(Segment& segment) {
     if (filling_.load(std::memory_order_relaxed) == Filling::kByMapping) {
       const uint64_t claimed = open ? std::min<uint64_t>(ClaimSlot(claim), segment.slots()) : 0;
       const uint64_t wanted = std::min<uint64_t>(claimed + SlotsAhead(claimed, stride, LogAhead()), segment.slots());
-      const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[place]), number);
+      const uint64_t ready = ReadyOf(LoadAcquire(boot_->slots_ready[place]), Raw(number));
       const uint64_t to = std::min(wanted, ready + step_slots);
       THERMOCLINE_RETURN_IF_ERROR(BackSlotsUpTo(segment, static_cast<uint32_t>(to), true));
       more = to < wanted;
@@ -393,7 +392,7 @@ Status Store::BackAhead(Segment& segment) {
     const Position tail(LoadAcquire(boot_->tail));
     const uint64_t used = tail.segment() == number ? tail.offset() : format::kHeaderBytes;
     const uint64_t wanted = std::min(used + LogAhead(used), segment.log_capacity());
-    const uint64_t ready = ReadyOf(LoadAcquire(boot_->log_ready[place]), number) * 8;
+    const uint64_t ready = ReadyOf(LoadAcquire(boot_->log_ready[place]), Raw(number)) * 8;
     const uint64_t to = std::min(wanted, std::max(ready, format::kHeaderBytes) + kHelperStepBytes);
     THERMOCLINE_RETURN_IF_ERROR(BackLogUpTo(segment, to, true));
     more = more || to < wanted;

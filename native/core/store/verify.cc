@@ -377,6 +377,7 @@ uint64_t Store::Verifier::HomeCell(std::string_view id) const {
 
 void Store::Verifier::CheckUnnamedSlots() {
   const Segment& segment = *part_->segment;
+  if (!segment.HasColumns()) return;
   for (uint32_t raw = 0; raw < segment.slots(); ++raw) {
     const Sequence born = LoadAcquire(segment.born(static_cast<Slot>(raw)));
     if (born != 0 && born <= snapshot_.sequence && !named_[raw]) {
