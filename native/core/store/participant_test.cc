@@ -3,6 +3,8 @@
 #include "core/store/participant.h"
 
 #include <atomic>
+#include <memory>
+#include <vector>
 
 #include "core/io/kernel_lock.h"
 #include "core/io/mapping.h"
@@ -52,6 +54,24 @@ struct Member {
   Participant self;
   std::optional<SharedLock> lock;
 };
+
+TEST(Participant, WhoseLineIsAHoleHasItBackedBeforeTheNumberIsItsOwn) {
+  const Session session;
+  const io::File file = session.OpenLock();
+  EXPECT_OK(file.Allocate(0, FirstLockBytes()));
+  std::vector<std::unique_ptr<Member>> members;
+  const uint64_t lines = (FirstLockBytes() - format::kParticipantsOffset) / sizeof(format::ParticipantLine);
+  for (uint64_t i = 1; i < lines; ++i) members.push_back(std::make_unique<Member>(session));
+  EXPECT_EQ(*file.AllocatedBytes(), FirstLockBytes());
+  members.push_back(std::make_unique<Member>(session));
+  EXPECT_EQ(uint64_t{members.back()->self.number}, lines);
+  const uint64_t backed = *file.AllocatedBytes();
+  EXPECT_TRUE(backed > FirstLockBytes() && backed < format::kLockFileBytes);
+  // The page that is backed has others' lines too, and keeps them.
+  members.push_back(std::make_unique<Member>(session));
+  EXPECT_EQ(session.lines()[lines].incarnation, members[lines - 1]->self.incarnation);
+  EXPECT_EQ(*file.AllocatedBytes(), backed);
+}
 
 TEST(SharedLock, ExcludesThreadsAndParticipantsFromOneAnother) {
   const Session session;
