@@ -121,6 +121,34 @@ test('FULL: a store that was never written to answers on a full disk, and takes 
   expect(JSON.parse(child.stdout)).toEqual([...full, ...full, '1 true'])
 })
 
+test('FULL: the first memory finds room for all that it needs, or is refused, whichever page is the last', async () => {
+  const disk = smallDisk()
+  if (disk === undefined) return
+  const program = `
+    const fs = await import('node:fs')
+    const outcomes = []
+    for (let pages = 0; pages <= 90; pages++) {
+      const store = open(args[0] + '/store', { dimensions: 384, durability: 'none' })
+      const file = fs.openSync(args[0] + '/ballast', 'w')
+      let length = 0
+      try { for (;;) length += fs.writeSync(file, Buffer.alloc(4096)) } catch (error) { if (error.code !== 'ENOSPC') throw error }
+      fs.ftruncateSync(file, length - 4096 * pages)
+      let outcome = 'kept'
+      try { store.put({ id: 'a', embedding: new Float32Array(384).fill(1) }) } catch (error) { outcome = error.code }
+      const found = store.searchSync(new Float32Array(384).fill(1)).length
+      if (found !== (outcome === 'kept' ? 1 : 0) || !(await store.verify()).ok) outcome += ', but not so'
+      store.close()
+      fs.closeSync(file)
+      for (const name of ['store', 'ballast']) fs.rmSync(args[0] + '/' + name, { recursive: true })
+      if (outcomes.at(-1) !== outcome) outcomes.push(outcome)
+    }
+    console.log(JSON.stringify(outcomes))
+  `
+  const child = runProgram(program, [disk])
+  expect(outcomeOf(child)).toEqual({ status: 0, signal: null })
+  expect(new Set(JSON.parse(child.stdout))).toEqual(new Set(['THERMOCLINE_FULL', 'kept']))
+})
+
 test('IO: files that may not grow (EFBIG) are an error, not a signal, and the store stays whole', async () => {
   const directory = join(temporaryDirectory(), 'store')
   const program = `
