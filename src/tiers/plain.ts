@@ -61,28 +61,37 @@ export function ownMemory(memory: Memory): Memory {
   return { ...memory, embedding: embedding === null ? null : embedding.slice(), metadata: copyObject(memory.metadata) }
 }
 
+// What V8 takes, as measured (test/tiers/hot-budget.test.ts): rather too much than too little.
 const objectBytes = 64
 const valueBytes = 16
+const stringBytes = 24
+const listNumberBytes = 10 // lists of numbers hold them unboxed
+
+function textBytes(text: string): number {
+  return stringBytes + text.length * (isWide(text) ? 2 : 1)
+}
 
 function jsonBytes(value: JsonValue): number {
-  if (typeof value === 'string') return valueBytes + value.length
+  if (typeof value === 'string') return textBytes(value)
   if (typeof value !== 'object' || value === null) return valueBytes
+  if (Array.isArray(value) && value.every((element) => typeof element === 'number')) {
+    return objectBytes + listNumberBytes * value.length
+  }
   let bytes = objectBytes
   for (const key in value) bytes += valueBytes + jsonBytes((value as JsonObject)[key] as JsonValue)
   return bytes
 }
 
-/** Fixed cost of a decoded memory in an LRU: the object, its typed array with an ArrayBuffer, the cache's entry. */
+/** Fixed cost of a decoded memory in an LRU: the object, the history of its activations, the cache's entry. */
 const memoryBytes = 480
+/** A typed array with an ArrayBuffer, without its numbers. */
+const embeddingBytes = 208
 
-/**
- * About what a decoded memory takes in memory. Strings beyond Latin-1 take two bytes a unit, which is counted when a
- * look at the first units says so.
- */
-export function sizeOf(memory: Memory): number {
-  const { id, embedding, content, metadata } = memory
-  const text = content === null ? 0 : content.length * (isWide(content) ? 2 : 1)
-  return memoryBytes + id.length + text + jsonBytes(metadata) + (embedding === null ? 0 : embedding.byteLength)
+/** About what a decoded memory takes in memory. Strings beyond Latin-1 take two bytes a unit. */
+export function sizeOf({ id, embedding, content, metadata }: Memory): number {
+  const text = content === null ? 0 : textBytes(content)
+  const numbers = embedding === null ? 0 : embeddingBytes + embedding.byteLength
+  return memoryBytes + textBytes(id) + text + jsonBytes(metadata) + numbers
 }
 
 function isWide(text: string): boolean {
