@@ -72,4 +72,10 @@ export const targets = {
   'P13-2': both(timesBest(1), atLeast('recall', recallMin), '>= the best index, recall@10 >= .99, nothing to build'),
   'P13-N': atMost('growth', 1.15, 'no faster than the number of memories (1.15 for the noise of a run)'),
   P14: timesBest(10, '>= 10 x the best exact peer'),
+  P15: timesSubject('lmdb', 3, '>= 3 x get of lmdb'),
+  P16: atMost('seconds', 10, '<= 10 s for 100,000'),
+  P17: atMost('f32', 0.6, '<= 0.6'),
+  P18: atMost('p50', 10, 'p50 <= 10 ms'),
+  P19: atMost('megabytes', 50, '<= 50 MB'),
+  P20: atMost('share', 1.05, '<= 1.05'),
 }
