@@ -113,6 +113,14 @@ export function failure(kind: NativeErrorKind, message: string, details?: ErrorD
   return createError(kind, failure, message, details)
 }
 
+/** An error of Node's own file functions as FULL or IO, with `errno`; any other error as it is. `what`: of what file. */
+export function systemFailure(error: unknown, what: string): unknown {
+  const { code, errno } = error as NodeJS.ErrnoException
+  if (isThermoclineError(error) || typeof errno !== 'number') return error
+  const kind = code === 'ENOSPC' || code === 'EDQUOT' ? Failure.FULL : Failure.IO
+  return createError(kind, systemFailure, `${what}: ${String(code)}`, { errno: Math.abs(errno) }, error)
+}
+
 /** TypeError THERMOCLINE_ARGUMENT: a value of the wrong type or shape. */
 export function wrongType(message: string): CodedError {
   return createError(Failure.ARGUMENT, wrongType, message)

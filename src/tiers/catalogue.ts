@@ -10,10 +10,11 @@
 //     that may count
 //   3 everything in a frame that is no write of a user follows its marker, which says how many records to pass over
 
-import { addDetails, isThermoclineError } from '../errors'
+import { addDetails, isThermoclineError, outOfRange } from '../errors'
 import { addon } from '../native'
 import type { JsonObject, Memory, Operation } from '../types'
 import { type EncodedOperation, encodeOperation } from '../warm/batch-writer'
+import { checkId } from '../warm/memory-id'
 import type { WarmTier } from '../warm/warm-tier'
 import { coldCorrupt, entriesMax } from './cold-format'
 
@@ -26,6 +27,13 @@ const { sequence: SEQUENCE } = addon.numberAt
 /** Whether an id is the store's own. */
 export function isControlId(id: string): boolean {
   return id.startsWith(prefix)
+}
+
+/** An id that users may write. */
+export function checkUserId(id: unknown): string {
+  const checked = checkId(id)
+  if (isControlId(checked)) throw outOfRange("ids that begin so are the store's own")
+  return checked
 }
 
 /** How many records after a record of this id are no writes of users; undefined: it is no marker. */

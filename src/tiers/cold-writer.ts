@@ -15,7 +15,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { abortError, Failure, failure, isThermoclineError } from '../errors'
+import { abortError, systemFailure } from '../errors'
 import { addon } from '../native'
 import type { Memory } from '../types'
 import type { WarmTier } from '../warm/warm-tier'
@@ -33,13 +33,6 @@ export interface Demotion {
   readonly moved: string[]
   /** Changed or deleted meanwhile: they stay as they are. */
   readonly left: number
-}
-
-function asFailure(error: unknown): unknown {
-  const { code, errno } = error as NodeJS.ErrnoException
-  if (isThermoclineError(error) || typeof errno !== 'number') return error
-  const kind = code === 'ENOSPC' || code === 'EDQUOT' ? Failure.FULL : Failure.IO
-  return failure(kind, `a cold file: ${String(code)}`, { errno: Math.abs(errno) })
 }
 
 export class ColdWriter {
@@ -162,7 +155,7 @@ export class ColdWriter {
       await this.#syncDirectory()
       this.#step('synced')
     } catch (error) {
-      throw asFailure(error)
+      throw systemFailure(error, 'a cold file')
     }
     return file
   }
@@ -254,7 +247,7 @@ export class ColdWriter {
       return (await readdir(this.#directory)).filter((file) => filePattern.test(file))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-      throw asFailure(error)
+      throw systemFailure(error, 'a cold file')
     }
   }
 }
@@ -287,6 +280,6 @@ async function removeFile(path: string): Promise<number> {
     return size
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
-    throw asFailure(error)
+    throw systemFailure(error, 'a cold file')
   }
 }

@@ -3,7 +3,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { closedError, Failure, isThermoclineError } from '../errors'
 import type { Memory } from '../types'
-import { checkId } from '../warm/memory-id'
 import { activationAt, halfLifeOf, type Policy } from './policy'
 import type { CheckedForget } from './tiered-options'
 import type { TwoTiers } from './two-tiers'
@@ -92,7 +91,7 @@ export async function forget(
     forgotten.push(gone)
     told(gone)
   }
-  for (const id of what.ids?.map(checkId) ?? []) remove(id, 'id')
+  for (const id of what.ids ?? []) remove(id, 'id')
   const { olderThanMs, belowActivation, keepCount, keepBytes } = what
   const isPolicy = [olderThanMs, belowActivation, keepCount, keepBytes].some((part) => part !== undefined)
   if (!isPolicy) return forgotten

@@ -4,11 +4,11 @@
 // doing of the frames (`cold-writer.ts`). So a lock that goes stale by file time is good enough here.
 
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { setImmediate, setTimeout as wait } from 'node:timers/promises'
-import { abortError } from '../errors'
+import { abortError, systemFailure } from '../errors'
 import type { Counting, ListedSegment } from './catalogue'
 import type { ColdTier } from './cold-tier'
+import { makeDirectory } from './directories'
 import {
   activationAt,
   type Candidate,
@@ -64,14 +64,14 @@ export class Mover {
 
   async #lock(): Promise<(() => Promise<void>) | undefined> {
     const { directory } = this.#host
-    await mkdir(directory, { mode: 0o700, recursive: true })
+    makeDirectory(directory)
     // At need: it listens to signals, which a program that moves nothing should not notice.
     const { lock } = await import('proper-lockfile')
     try {
       return await lock(directory, { stale: lockStaleMs, retries: 0, onCompromised: () => undefined })
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ELOCKED') return undefined
-      throw error
+      throw systemFailure(error, 'the lock of the cold files')
     }
   }
 

@@ -3,18 +3,21 @@
 // Not here: anything within a store. A space is made when it is first used, and closed when too many others are in use.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { type Dirent, existsSync, readdirSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { LRUCache } from 'lru-cache'
-import { closedError, Failure, failure, outOfRange, wrongType } from '../errors'
-import { checkInteger, checkPath, describe } from '../options'
+import { closedError, Failure, failure, outOfRange, systemFailure, wrongType } from '../errors'
+import { checkInteger, checkPath, describe, readOpenOptions } from '../options'
 import type { Hit, SearchOptions, Vector } from '../types'
+import { ownVector } from '../warm/vector'
+import { makeDirectory } from './directories'
 import { bytesOfMemory } from './forget'
 import { activationAt, halfLifeOf } from './policy'
 import { byScore } from './score'
-import { readTieredOptions } from './tiered-options'
+import { readIds, readTieredOptions } from './tiered-options'
 import { openTiered } from './tiered-store'
+import { ownSearchOptions } from './two-tier-reads'
 import type { MemoryStore, TieredOptions } from './types'
 
 const openMaxDefault = 64
@@ -56,8 +59,9 @@ export interface SpacesMaintenance {
 export interface Spaces {
   /**
    * The store of a space, made when it is first used. What is returned goes on working when the space was closed to make room
-   * for others: it is opened again; iterators and pending calls of before then fail with CLOSED. Throws CLOSED after
-   * `close`, NOT_FOUND once it was dropped and `create` is false.
+   * for others: it is opened again; iterators and pending calls of before then fail with CLOSED, and listeners are gone.
+   * Everybody who asked for the space has the same; its `close` closes it for all of them, until the space is asked for
+   * again. Throws CLOSED after `close`, NOT_FOUND once it was dropped and `create` is false.
    */
   space(name: string): MemoryStore
   /** Whether the space has been used. */
@@ -98,6 +102,8 @@ class SpaceSet implements Spaces {
   constructor(root: string, { openMax, bytesMax, ...options }: SpacesOptions) {
     this.#root = root
     this.#options = options
+    // Now, and not when the first space is used.
+    readOpenOptions(readTieredOptions(options).open)
     this.#bytesMax = bytesMax === undefined ? Infinity : checkInteger(bytesMax, 'bytesMax', 0)
     this.#open = new LRUCache<string, MemoryStore>({
       max: openMax === undefined ? openMaxDefault : checkInteger(openMax, 'openMax', 1, 1_000_000),
@@ -123,7 +129,14 @@ class SpaceSet implements Spaces {
     const checked = checkSpaceName(name)
     const known = this.#handles.get(checked)?.deref()
     if (known !== undefined) return known
-    const handle = makeHandle(() => this.#opened(checked))
+    const handle = makeHandle({
+      open: () => this.#opened(checked),
+      opened: () => this.#open.peek(checked),
+      forget: () => {
+        this.#handles.delete(checked)
+        this.#open.delete(checked)
+      },
+    })
     this.#handles.set(checked, new WeakRef(handle))
     return handle
   }
@@ -135,8 +148,16 @@ class SpaceSet implements Spaces {
 
   list(): string[] {
     this.#check()
-    const names = readdirSync(this.#root, { withFileTypes: true })
+    const names = this.#read()
     return names.flatMap((entry) => (entry.isDirectory() && namePattern.test(entry.name) ? [entry.name] : [])).sort()
+  }
+
+  #read(): Dirent[] {
+    try {
+      return readdirSync(this.#root, { withFileTypes: true })
+    } catch (error) {
+      throw systemFailure(error, 'the directory of the spaces')
+    }
   }
 
   async drop(name: string): Promise<boolean> {
@@ -148,22 +169,26 @@ class SpaceSet implements Spaces {
     this.#open.delete(name)
     // Gone at one moment, by a name that no space has; then its bytes.
     const grave = join(this.#root, `.dropped-${randomBytes(6).toString('hex')}`)
-    await rename(join(this.#root, name), grave)
-    await rm(grave, { recursive: true, force: true })
+    try {
+      await rename(join(this.#root, name), grave)
+      await rm(grave, { recursive: true, force: true })
+    } catch (error) {
+      throw systemFailure(error, 'the directory of the space')
+    }
     return true
   }
 
-  async search(
-    query: Vector,
-    { spaces, ...options }: SearchOptions & { spaces?: Iterable<string> | undefined } = {},
-  ): Promise<SpaceHit[]> {
+  async search(query: Vector, given?: SearchOptions & { spaces?: Iterable<string> | undefined }): Promise<SpaceHit[]> {
     this.#check()
-    const limit = options.limit ?? 10
+    const { spaces, ...others } = checkObject(given, 'SearchOptions')
+    const options = ownSearchOptions(others)
+    const names = spaces === undefined ? this.list() : [...readIds(spaces, 'spaces')].map(checkSpaceName)
+    const own = ownVector(query)
     const hits: SpaceHit[] = []
-    for (const space of new Set(spaces ?? this.list())) {
+    for (const space of new Set(names)) {
       if (!this.has(space)) continue // to look for what is not there makes nothing
-      for (const hit of await this.#opened(space).search(query, options)) hits.push({ ...hit, space })
-      hits.sort((a, b) => byScore(a, b) || (a.space < b.space ? -1 : 1)).splice(limit)
+      for (const hit of await this.#opened(space).search(own, options)) hits.push({ ...hit, space })
+      hits.sort((a, b) => byScore(a, b) || (a.space < b.space ? -1 : 1)).splice(options.limit)
     }
     return hits
   }
@@ -207,25 +232,82 @@ class SpaceSet implements Spaces {
   }
 }
 
+/** What a handle on a space asks of the others. */
+interface HandleHost {
+  /** The store, opened if it is not. */
+  open(): MemoryStore
+  /** The store if it is open. */
+  opened(): MemoryStore | undefined
+  /** Closes the store if it is open; whoever asks for the space is given another handle. */
+  forget(): void
+}
+
+const { dispose = Symbol.for('nodejs.dispose'), asyncDispose = Symbol.for('nodejs.asyncDispose') } = Symbol as Partial<
+  Pick<SymbolConstructor, 'dispose' | 'asyncDispose'>
+>
+/** Methods that reject where others throw. */
+const promising: readonly unknown[] = [
+  'search',
+  'searchMany',
+  'flush',
+  'compact',
+  'verify',
+  'backup',
+  'recall',
+  'forget',
+  'maintain',
+] satisfies (keyof MemoryStore)[]
+
 /** A store that is opened when it is used, and again when it was closed to make room. */
-function makeHandle(open: () => MemoryStore): MemoryStore {
+function makeHandle(host: HandleHost): MemoryStore {
+  let isClosed = false
+  const close = (): void => {
+    if (isClosed) return
+    isClosed = true
+    host.forget()
+  }
+  const closeAfterWork = async (): Promise<void> => {
+    await (host.opened() as { [asyncDispose]?: () => Promise<void> } | undefined)?.[asyncDispose]?.()
+    close()
+  }
+  const read = (key: string | symbol): unknown => {
+    if (isClosed) throw closedError()
+    const store = host.open()
+    const value: unknown = Reflect.get(store, key, store)
+    return typeof value === 'function' ? value.bind(store) : value
+  }
   return new Proxy({} as MemoryStore, {
     get(_target, key) {
       // A promise resolved with the handle asks for this; there is nothing to open for.
       if (key === 'then') return undefined
-      const store = open()
-      const value: unknown = Reflect.get(store, key, store)
-      return typeof value === 'function' ? value.bind(store) : value
+      // A store is not opened to be closed.
+      if (key === 'close' || key === dispose) return close
+      if (key === asyncDispose) return closeAfterWork
+      if (!promising.includes(key)) return read(key)
+      try {
+        return read(key)
+      } catch (error) {
+        return () => Promise.reject(error)
+      }
     },
-    has: (_target, key) => Reflect.has(open(), key),
+    has: (_target, key) => Reflect.has(host.open(), key),
   })
+}
+
+function checkObject<T extends object>(value: T | undefined, what: string): T {
+  if (value === undefined) return {} as T
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrongType(`${what} must be an object, not ${describe(value)}`)
+  }
+  return value
 }
 
 /**
  * Opens the memory spaces under a directory, which is made if it is absent; synchronous.
  *
  * `options`: how each space is opened (`dimensions` is needed), how many are kept open, what all may take. A space costs
- * nothing until it is used, and tens of kilobytes on disk when it is empty. Errors: ARGUMENT, IO. Since 0.2.0.
+ * nothing until it is used, and tens of kilobytes on disk when it is empty. Errors: ARGUMENT, DIMENSION, NOT_A_STORE (a
+ * file is in the way), IO, FULL. Since 0.2.0.
  *
  * @example
  * ```js
@@ -237,8 +319,9 @@ function makeHandle(open: () => MemoryStore): MemoryStore {
  * spaces.close()
  * ```
  */
-export function openSpaces(root: string, options: SpacesOptions = {}): Spaces {
+export function openSpaces(root: string, options?: SpacesOptions): Spaces {
   const directory = resolve(checkPath(root, 'root'))
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  return new SpaceSet(directory, options)
+  const spaces = new SpaceSet(directory, checkObject(options, 'SpacesOptions'))
+  makeDirectory(directory)
+  return spaces
 }

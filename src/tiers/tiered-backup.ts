@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Failure, failure, isThermoclineError } from '../errors'
+import { closedError, Failure, failure, systemFailure } from '../errors'
 import type { BackupResult } from '../types'
 import { withTargetLock } from '../warm/target-lock'
 import { openWarmTier, type WarmTier } from '../warm/warm-tier'
@@ -54,8 +54,13 @@ async function copyCold(from: string, to: string, { root }: CatalogueSnapshot): 
   return true
 }
 
-/** See `Store.backup`. `cold`: the directory of the cold files. */
-export async function backupTiers(warm: WarmTier, cold: string, target: string): Promise<BackupResult> {
+/** See `Store.backup`. `cold`: the directory of the cold files. `isClosed`: then there is to be no copy. */
+export async function backupTiers(
+  warm: WarmTier,
+  cold: string,
+  target: string,
+  isClosed: () => boolean,
+): Promise<BackupResult> {
   return await withTargetLock(target, async () => {
     if (!(await isFree(target))) throw failure(Failure.EXISTS, 'the directory of the backup is not empty')
     for (;;) {
@@ -66,14 +71,11 @@ export async function backupTiers(warm: WarmTier, cold: string, target: string):
         const catalogue = readCatalogue(join(draft, 'warm'))
         if (!(await copyCold(cold, join(draft, 'cold'), catalogue))) continue
         await syncPath(draft)
+        if (isClosed()) throw closedError()
         await rename(draft, target)
         return { memories: memories - Catalogue.controlCount(catalogue.root) + countAll(catalogue), sequence }
       } catch (error) {
-        if (isThermoclineError(error)) throw error
-        const { code, errno } = error as NodeJS.ErrnoException
-        throw failure(code === 'ENOSPC' ? Failure.FULL : Failure.IO, `the copy failed (${String(code)})`, {
-          errno: Math.abs(errno ?? 0),
-        })
+        throw systemFailure(error, 'the copy')
       } finally {
         await rm(draft, { recursive: true, force: true })
       }

@@ -1,9 +1,13 @@
 // Checks of what `openTiered`, `recall`, `forget` and `maintain` take. Every check throws before anything is done.
 
 import { outOfRange, wrongType } from '../errors'
+import { encodeFilter } from '../filter'
 import { checkInteger, checkNumber, describe } from '../options'
 import type { Condition, Filter, OpenOptions, Scalar, Vector } from '../types'
 import { isPlainObject } from '../values'
+import { checkId } from '../warm/memory-id'
+import { ownVector } from '../warm/vector'
+import { checkUserId } from './catalogue'
 import { coldCodecs, entriesMax } from './cold-format'
 import { coldEncodings } from './cold-rows'
 import type { ColdTierOptions } from './cold-tier'
@@ -157,7 +161,12 @@ const cueKeys = [
   'reinforce',
 ]
 
-/** A cue, its parts that filter made one filter. */
+/** A filter that is checked and nobody else's. */
+function ownFilter(filter: unknown): Filter {
+  return JSON.parse(encodeFilter(filter)) as Filter
+}
+
+/** A cue, its parts that filter made one filter; a copy, because the caller may change its own while it waits. */
 export interface CheckedCue {
   readonly embedding: Vector | undefined
   readonly text: string | undefined
@@ -202,12 +211,16 @@ export function readCue(cue: unknown): CheckedCue {
   else if (confidence !== undefined) filters.push({ confidence })
   if (metadata !== undefined) filters.push({ metadata: metadata as { [path: string]: Scalar | Condition } })
   if (filter !== undefined) filters.push(filter)
+  if (like !== undefined) checkId(like)
+  if (id !== undefined) checkId(id)
+  // One id that is ranked is found as all others are, so that it has a score and has to reach `minScore`.
+  if (id !== undefined && isRanked) filters.push({ id: { eq: id } })
   return {
-    embedding,
+    embedding: embedding === undefined ? undefined : ownVector(embedding),
     text,
     like,
-    id,
-    filter: filters.length === 0 ? undefined : filters.length === 1 ? filters[0] : { and: filters },
+    id: isRanked ? undefined : id,
+    filter: filters.length === 0 ? undefined : ownFilter(filters.length === 1 ? filters[0] : { and: filters }),
     limit: limit === undefined ? limitDefault : checkInteger(limit, 'limit', 1),
     minScore:
       minScore === undefined ? undefined : checkNumber(minScore, 'minScore', -Number.MAX_VALUE, Number.MAX_VALUE),
@@ -228,7 +241,7 @@ export interface CheckedForget {
 
 export function readForget(what: unknown): CheckedForget {
   const none = { where: undefined, olderThanMs: undefined, belowActivation: undefined, keepCount: undefined }
-  if (typeof what === 'string') return { ids: [what], ...none, keepBytes: undefined }
+  if (typeof what === 'string') return { ids: [checkUserId(what)], ...none, keepBytes: undefined }
   const parts = ['olderThanMs', 'belowActivation', 'keepCount', 'keepBytes'] as const
   const bag = readBag(what, 'a policy of forgetting', ['ids', 'where', ...parts])
   const numbers: Record<string, number | undefined> = {}
@@ -240,8 +253,8 @@ export function readForget(what: unknown): CheckedForget {
   }
   if (bag.ids !== undefined && bag.where !== undefined) throw outOfRange('ids and where exclude each other')
   return {
-    ids: bag.ids === undefined ? undefined : [...readIds(bag.ids, 'ids')],
-    where: bag.where as Filter | undefined, // checked where it is compiled
+    ids: bag.ids === undefined ? undefined : [...readIds(bag.ids, 'ids')].map(checkUserId),
+    where: bag.where === undefined ? undefined : ownFilter(bag.where),
     olderThanMs: numbers.olderThanMs,
     belowActivation: numbers.belowActivation,
     keepCount: numbers.keepCount,
@@ -272,7 +285,7 @@ export function readMaintain(options: unknown): CheckedMaintain {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('signal must be an AbortSignal')
   return {
     limit: limit === undefined || limit === Infinity ? Infinity : checkInteger(limit, 'limit', 0),
-    demote: demote === undefined ? undefined : [...readIds(demote, 'demote')],
+    demote: demote === undefined ? undefined : [...readIds(demote, 'demote')].map(checkUserId),
     compactCold: compactCold ?? false,
     signal,
   }

@@ -7,11 +7,11 @@
 // Order of checks in every method: closed first, then arguments. Methods that return a promise never throw.
 
 import { EventEmitter } from 'node:events'
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { readdirSync, rmdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { closedError, Failure, failure, isThermoclineError, withAsyncStack } from '../errors'
+import { closedError, Failure, failure, isThermoclineError, systemFailure, withAsyncStack, wrongType } from '../errors'
 import { addon } from '../native'
-import { checkNumber, checkPath, readIfSequence } from '../options'
+import { checkNumber, checkPath, describe, readCompactSignal, readIfSequence } from '../options'
 import type {
   BackupResult,
   Change,
@@ -40,8 +40,9 @@ import { checkId } from '../warm/memory-id'
 import { EncodedMemory, encodeMemory } from '../warm/memory-input'
 import { PendingWork } from '../warm/pending-work'
 import { openWarmTier, type WarmTier } from '../warm/warm-tier'
-import { Catalogue, isControlId } from './catalogue'
+import { Catalogue, checkUserId, isControlId } from './catalogue'
 import { ColdTier, countAll } from './cold-tier'
+import { makeDirectory } from './directories'
 import { forget } from './forget'
 import { HotTier } from './hot-tier'
 import { TierMeter } from './measure'
@@ -83,6 +84,14 @@ const {
   recallCount: RECALL_COUNT,
 } = addon.numberAt
 const reinforcementDefault = 0.3
+const eventNames: readonly (keyof MemoryStoreEvents)[] = ['migrated', 'evicted', 'forgotten', 'failed']
+
+/** As Node does with listeners of an EventTarget: what the caller's own code throws undoes nothing that was done. */
+function throwLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error
+  })
+}
 
 /** See `MemoryStore`. Get one from `openTiered`. */
 export class TieredStore implements MemoryStore {
@@ -143,15 +152,27 @@ export class TieredStore implements MemoryStore {
   }
 
   #emit<Event extends keyof MemoryStoreEvents>(event: Event, details: MemoryStoreEvents[Event]): void {
-    if (this.#events.listenerCount(event) > 0) this.#events.emit(event, details)
+    if (this.#events.listenerCount(event) === 0) return
+    for (const listener of this.#events.listeners(event)) {
+      try {
+        listener(details)
+      } catch (error) {
+        throwLater(error)
+      }
+    }
   }
 
   on<Event extends keyof MemoryStoreEvents>(
     event: Event,
     listener: (details: MemoryStoreEvents[Event]) => void,
   ): () => void {
+    this.#open()
+    if (!eventNames.includes(event)) {
+      throw wrongType(`an event is one of ${eventNames.join(', ')}, not ${describe(event)}`)
+    }
+    if (typeof listener !== 'function') throw wrongType(`a listener must be a function, not ${describe(listener)}`)
     this.#events.on(event, listener)
-    return () => this.#events.off(event, listener)
+    return () => void this.#events.off(event, listener)
   }
 
   #moved(ids: readonly string[], from: TierName, to: TierName): void {
@@ -205,8 +226,18 @@ export class TieredStore implements MemoryStore {
     const hot = this.#hot
     if (hot === undefined) return
     const memory = activation >= this.#policy.hotActivation ? this.#warm.get(id) : undefined
-    if (memory === undefined || !isHot(memory, Date.now(), this.#policy)) hot.remove(id)
+    if (memory === undefined || !this.#isHot(memory)) hot.remove(id)
     else this.#admit(memory)
+  }
+
+  /** Asked after a write or a read is done, which a half-life that throws must not undo. */
+  #isHot(memory: Memory): boolean {
+    try {
+      return isHot(memory, Date.now(), this.#policy)
+    } catch (error) {
+      throwLater(error)
+      return false
+    }
   }
 
   #admit(memory: Memory): void {
@@ -264,7 +295,7 @@ export class TieredStore implements MemoryStore {
     meter.hits += 1
     meter.answered(startedAt)
     const { memory, tier } = found
-    if (this.#hot !== undefined && tier === 'warm' && isHot(memory, Date.now(), this.#policy)) this.#admit(memory)
+    if (this.#hot !== undefined && tier === 'warm' && this.#isHot(memory)) this.#admit(memory)
     return memory
   }
 
@@ -399,14 +430,16 @@ export class TieredStore implements MemoryStore {
   }
 
   supersede(oldId: string, memory: MemoryInput): number {
-    return this.replaceMany([checkId(oldId)], memory)
+    this.#open()
+    return this.replaceMany([oldId], memory)
   }
 
   replaceMany(ids: Iterable<string>, memory: MemoryInput): number {
     const two = this.#open()
     const put = encodeOperation({ put: memory }, this.#dimensions, -1)
-    const newId = put.kind === 'put' ? put.memory.id : ''
-    const old = new Set([...readIds(ids, 'ids')].map(checkId))
+    const newId = checkUserId(put.kind === 'put' ? put.memory.id : '')
+    // Without the store's own ids, whose deletion would take the memories of cold along.
+    const old = new Set([...readIds(ids, 'ids')].map(checkUserId))
     const deletions = [...old].filter((id) => id !== newId)
     const deleted = deletions.map((id) => encodeOperation({ delete: id }, this.#dimensions, -1))
     const sequence = two.writeEncoded([...deleted, put], old)
@@ -422,6 +455,8 @@ export class TieredStore implements MemoryStore {
   }
 
   async #maintain(options: CheckedMaintain, perSecond?: number): Promise<MaintainResult> {
+    // Before a directory is made for what cannot be moved.
+    if (this.#options.open.readOnly === true) throw failure(Failure.READ_ONLY, 'the store was opened read-only')
     const cooled = this.#cool()
     const work = await this.#mover.run(options, perSecond)
     if (this.#closed) throw closedError()
@@ -478,10 +513,10 @@ export class TieredStore implements MemoryStore {
 
   async compact(options?: CompactOptions): Promise<CompactResult> {
     return await this.#work(async () => {
+      const signal = readCompactSignal(options)
       const bytesBefore = this.stats().bytes.total
-      const signal = options?.signal
       const { rewritten } = await this.#maintain({ limit: 0, demote: [], compactCold: true, signal })
-      const { moved } = await this.#warm.compact(options)
+      const { moved } = await this.#warm.compact({ signal })
       return { bytesBefore, bytesAfter: this.stats().bytes.total, moved: moved + rewritten }
     })
   }
@@ -532,7 +567,7 @@ export class TieredStore implements MemoryStore {
   async backup(directory: string): Promise<BackupResult> {
     return await this.#work(async () => {
       const target = resolve(checkPath(directory, 'directory'))
-      return await backupTiers(this.#warm, join(this.#directory, 'cold'), target)
+      return await backupTiers(this.#warm, join(this.#directory, 'cold'), target, () => this.#closed)
     })
   }
 
@@ -578,15 +613,15 @@ function prepareDirectory(directory: string, isCreated: boolean): boolean {
   try {
     names = readdirSync(directory)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw failure(Failure.NOT_A_STORE, 'the path is not a directory that can be read')
-    }
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOTDIR') throw failure(Failure.NOT_A_STORE, 'the path is not a directory')
+    if (code !== 'ENOENT') throw systemFailure(error, 'the directory')
   }
   if (names !== undefined && names.length > 0 && !names.includes('warm')) {
     throw failure(Failure.NOT_A_STORE, 'the directory holds something else than a tiered store')
   }
   if (names !== undefined || !isCreated) return false
-  mkdirSync(directory, { mode: 0o700, recursive: true })
+  makeDirectory(directory)
   return true
 }
 

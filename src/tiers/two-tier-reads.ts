@@ -4,10 +4,10 @@
 // are taken again. A search, whose snapshot of warm is taken on another thread, looks again afterwards.
 
 import { setImmediate } from 'node:timers/promises'
-import { abortError, closedError, Failure, failure } from '../errors'
-import { readEntriesOptions, readSearchOptions } from '../options'
+import { abortError, closedError, Failure, failure, wrongType } from '../errors'
+import { describe, readEntriesOptions, readSearchOptions } from '../options'
 import type { Change, Filter, Hit, Memory, SearchOptions, Vector } from '../types'
-import { encodeVector } from '../warm/vector'
+import { copyVector, encodeVector } from '../warm/vector'
 import type { WarmTier } from '../warm/warm-tier'
 import { type CatalogueSnapshot, isControlId, recordsToPass } from './catalogue'
 import type { ColdEntries, ColdTier } from './cold-tier'
@@ -32,8 +32,8 @@ export class TieredEntries implements IterableIterator<Memory> {
   #done = false
 
   constructor(warm: WarmTier, cold: ColdTier, options: unknown, isClosed: () => boolean) {
-    const { since } = readEntriesOptions(options)
-    const where = (options as { where?: Filter } | undefined)?.where
+    const { since, where: text } = readEntriesOptions(options)
+    const where = text === undefined ? undefined : (JSON.parse(text) as Filter)
     this.#cold = cold
     this.#isClosed = isClosed
     for (;;) {
@@ -95,6 +95,8 @@ Object.setPrototypeOf(TieredEntries.prototype, IteratorPrototype)
 export class TieredChanges implements AsyncIterableIterator<Change> {
   readonly #changes: AsyncIterableIterator<Change>
   #passing = 0
+  /** The step asked for last: how many records to pass over is known only once the one before it is done. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(changes: AsyncIterableIterator<Change>) {
     this.#changes = changes
@@ -104,7 +106,13 @@ export class TieredChanges implements AsyncIterableIterator<Change> {
     return this
   }
 
-  async next(): Promise<IteratorResult<Change, undefined>> {
+  next(): Promise<IteratorResult<Change, undefined>> {
+    const step = this.#turn.then(() => this.#step())
+    this.#turn = step.catch(() => undefined)
+    return step
+  }
+
+  async #step(): Promise<IteratorResult<Change, undefined>> {
     for (;;) {
       const step = await this.#changes.next()
       if (step.done === true) return end
@@ -122,50 +130,67 @@ export class TieredChanges implements AsyncIterableIterator<Change> {
   }
 }
 
-interface ColdQuery {
-  readonly vectors: readonly Float32Array[]
-  readonly limit: number
-  readonly minScore: number | undefined
-  readonly filter: Filter | undefined
-  readonly signal: AbortSignal | undefined
+/** What is searched for, in both tiers: a copy, because the caller may change its arrays and objects while it waits. */
+interface Question {
+  readonly vectors: Float32Array[]
+  readonly options: SearchOptions & { limit: number }
+}
+
+/** SearchOptions that are checked and nobody else's. */
+export function ownSearchOptions(options: unknown): SearchOptions & { limit: number } {
+  const { limit, minScore, exact, recall, threads, filter, signal } = readSearchOptions(options)
+  return {
+    limit,
+    minScore: Number.isNaN(minScore) ? undefined : minScore,
+    exact,
+    recall: Number.isNaN(recall) ? undefined : recall,
+    threads: threads === 0 ? undefined : threads,
+    filter: filter === undefined ? undefined : (JSON.parse(filter) as Filter),
+    signal,
+  }
 }
 
 /** Searches both tiers. Hits are exact in cold, in warm as the options ask for. */
 export class TieredSearch {
   readonly #warm: WarmTier
   readonly #cold: ColdTier
+  readonly #dimensions: number
   readonly #isClosed: () => boolean
 
   constructor(warm: WarmTier, cold: ColdTier, isClosed: () => boolean) {
     this.#warm = warm
     this.#cold = cold
+    this.#dimensions = warm.stats().dimensions
     this.#isClosed = isClosed
   }
 
-  /** The query as the scan of cold takes it, copied. Wrong ones are left to warm, which says what is wrong. */
-  #readQuery(queries: readonly Vector[], options: SearchOptions | undefined): ColdQuery {
-    const { limit, minScore, signal } = readSearchOptions(options)
-    const { dimensions } = this.#warm.stats()
-    return {
-      vectors: queries.map((query) => encodeVector(query, dimensions, 'a query').slice()),
-      limit,
-      minScore: Number.isNaN(minScore) ? undefined : minScore,
-      filter: options?.filter,
-      signal,
+  /** What only the core knows to be wrong, such as a NaN in a Float32Array, is left to warm, which is asked first. */
+  #read(queries: readonly unknown[], options: unknown): Question {
+    const own = ownSearchOptions(options)
+    const vectors: Float32Array[] = []
+    // By number, so that a hole is an error too.
+    for (let at = 0; at < queries.length; at++) {
+      vectors.push(copyVector(encodeVector(queries[at], this.#dimensions, 'a query')))
     }
+    return { vectors, options: own }
   }
 
   async searchMany(queries: readonly Vector[], options?: SearchOptions): Promise<Hit[][]> {
+    if (!Array.isArray(queries)) throw wrongType(`queries must be an array of vectors, not ${describe(queries)}`)
+    return await this.#searchMany(this.#read(queries, options))
+  }
+
+  async #searchMany(question: Question): Promise<Hit[][]> {
+    const { vectors, options } = question
     for (let attempt = 1; ; attempt++) {
       const before = this.#cold.pinNow()
       try {
-        const hits = await this.#warm.searchMany(queries, options)
+        const hits = await this.#warm.searchMany(vectors, options)
         if (this.#isClosed()) throw closedError()
         if (before.root.segments.length === 0 && this.#cold.catalogue.isCurrent(before)) return hits
-        const query = this.#readQuery(queries, options)
-        const scanned = await this.#scanSlowly(before, query)
-        if (this.#cold.catalogue.isCurrent(before)) return mergeEach(hits, [scanned], query.limit)
-        if (attempt === searchesMax) return mergeEach(hits, [scanned, this.#scan(query)], query.limit)
+        const scanned = await this.#scanSlowly(before, question)
+        if (this.#cold.catalogue.isCurrent(before)) return mergeEach(hits, [scanned], options.limit)
+        if (attempt === searchesMax) return mergeEach(hits, [scanned, this.#scan(question)], options.limit)
       } finally {
         this.#cold.unpin(before)
       }
@@ -173,26 +198,30 @@ export class TieredSearch {
   }
 
   async search(query: Vector, options?: SearchOptions): Promise<Hit[]> {
+    const question = this.#read([query], options)
     const before = this.#cold.catalogue.root()
     if (before.segments.length === 0) {
-      const hits = await this.#warm.search(query, options)
+      const hits = await this.#warm.search(question.vectors[0] as Float32Array, question.options)
       if (this.#isClosed()) throw closedError()
       if (this.#cold.catalogue.root() === before) return hits
     }
-    const [hits] = await this.searchMany([query], options)
+    const [hits] = await this.#searchMany(question)
     return hits as Hit[]
   }
 
-  searchSync(query: Vector, options?: SearchOptions): Hit[] {
+  searchSync(query: Vector, given?: SearchOptions): Hit[] {
+    const question = this.#read([query], given)
+    const { vectors, options } = question
     for (let attempt = 1; ; attempt++) {
       const before = this.#cold.pinNow()
       try {
-        const hits = this.#warm.searchSync(query, options)
+        const hits = this.#warm.searchSync(vectors[0] as Float32Array, options)
         if (before.root.segments.length === 0 && this.#cold.catalogue.isCurrent(before)) return hits
-        const cold = this.#readQuery([query], options)
-        const scanned = scanFully(this.#cold, before, cold)
-        if (this.#cold.catalogue.isCurrent(before)) return mergeEach([hits], [scanned], cold.limit)[0] as Hit[]
-        if (attempt === searchesMax) return mergeEach([hits], [scanned, this.#scan(cold)], cold.limit)[0] as Hit[]
+        const scanned = scanFully(this.#cold, before, question)
+        if (this.#cold.catalogue.isCurrent(before)) return mergeEach([hits], [scanned], options.limit)[0] as Hit[]
+        if (attempt === searchesMax) {
+          return mergeEach([hits], [scanned, this.#scan(question)], options.limit)[0] as Hit[]
+        }
       } finally {
         this.#cold.unpin(before)
       }
@@ -200,21 +229,21 @@ export class TieredSearch {
   }
 
   /** Of now: with a scan of an earlier moment it leaves out nothing that moved between. */
-  #scan(query: ColdQuery): Hit[][] {
+  #scan(question: Question): Hit[][] {
     const snapshot = this.#cold.pinNow()
     try {
-      return scanFully(this.#cold, snapshot, query)
+      return scanFully(this.#cold, snapshot, question)
     } finally {
       this.#cold.unpin(snapshot)
     }
   }
 
   /** A scan that lets others run. */
-  async #scanSlowly(snapshot: CatalogueSnapshot, query: ColdQuery): Promise<Hit[][]> {
+  async #scanSlowly(snapshot: CatalogueSnapshot, { vectors, options }: Question): Promise<Hit[][]> {
     const found: Hit[][] = []
     let resumedAt = performance.now()
-    for (const vector of query.vectors) {
-      const steps = this.#cold.scan(snapshot, vector, query)
+    for (const vector of vectors) {
+      const steps = this.#cold.scan(snapshot, vector, options)
       for (let step = steps.next(); ; step = steps.next()) {
         if (step.done === true) {
           found.push(step.value)
@@ -223,7 +252,7 @@ export class TieredSearch {
         if (performance.now() - resumedAt < sliceMs) continue
         await setImmediate()
         if (this.#isClosed()) throw closedError()
-        if (query.signal?.aborted === true) throw abortError(query.signal)
+        if (options.signal?.aborted === true) throw abortError(options.signal)
         resumedAt = performance.now()
       }
     }
@@ -231,9 +260,9 @@ export class TieredSearch {
   }
 }
 
-function scanFully(cold: ColdTier, snapshot: CatalogueSnapshot, query: ColdQuery): Hit[][] {
-  return query.vectors.map((vector) => {
-    const steps = cold.scan(snapshot, vector, query)
+function scanFully(cold: ColdTier, snapshot: CatalogueSnapshot, { vectors, options }: Question): Hit[][] {
+  return vectors.map((vector) => {
+    const steps = cold.scan(snapshot, vector, options)
     for (;;) {
       const step = steps.next()
       if (step.done === true) return step.value

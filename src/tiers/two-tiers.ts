@@ -9,11 +9,10 @@ import { addon } from '../native'
 import { describe, readActivation, readBatchSize, readIfSequence } from '../options'
 import type { Memory, PutManyResult, TouchOptions, WriteResult } from '../types'
 import { type EncodedOperation, encodeOperation } from '../warm/batch-writer'
-import { checkId } from '../warm/memory-id'
 import { EncodedMemory, encodeMemory, encodePatch } from '../warm/memory-input'
 import { copyVector } from '../warm/vector'
 import type { WarmTier } from '../warm/warm-tier'
-import { isControlId, MoveFrame, operationIf, type Root } from './catalogue'
+import { checkUserId, MoveFrame, operationIf, type Root } from './catalogue'
 import { type ColdPlace, type ColdTier, commitOrConflict } from './cold-tier'
 import type { TierName } from './types'
 
@@ -39,13 +38,6 @@ export interface Access {
   /** Undefined: unchanged. */
   readonly activation: number | undefined
   readonly at: number
-}
-
-/** An id that users may write. */
-export function checkUserId(id: unknown): string {
-  const checked = checkId(id)
-  if (isControlId(checked)) throw failure(Failure.ARGUMENT_RANGE, "ids that begin so are the store's own")
-  return checked
 }
 
 function conflict(sequence: number): Error {

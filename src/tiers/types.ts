@@ -84,7 +84,7 @@ export interface Cue {
   text?: string | undefined
   /** Id of a memory: those similar to it, itself not among them. */
   like?: string | undefined
-  /** This one memory. */
+  /** This one memory, if all the rest holds for it. */
   id?: string | undefined
   createdAt?: TimeCue | undefined
   lastAccess?: TimeCue | undefined
@@ -260,7 +260,10 @@ export interface MemoryStore extends Store {
   /** Figures of all tiers, measured now. Cost: as `Store.stats`. */
   stats(): MemoryStoreStats
 
-  /** Calls `listener` at each event until the function that it returns is called. */
+  /**
+   * Calls `listener` at each event until the function that it returns is called. What a listener throws becomes an
+   * uncaught exception: it undoes nothing of what it was told of.
+   */
   on<Event extends keyof MemoryStoreEvents>(
     event: Event,
     listener: (details: MemoryStoreEvents[Event]) => void,

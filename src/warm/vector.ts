@@ -5,6 +5,7 @@
 import { types } from 'node:util'
 import { Failure, failure, wrongType } from '../errors'
 import { describe } from '../options'
+import type { Vector } from '../types'
 
 const poolElements = 16 * 1024
 
@@ -88,6 +89,13 @@ export function copyVector(vector: Float32Array): Float32Array {
   const copy = new Float32Array(vector.length)
   copy.set(vector)
   return copy
+}
+
+/** A copy of what may be a vector; anything else as it is, for a check that comes later. */
+export function ownVector(vector: Vector): Vector {
+  // A detached one has length 0 and cannot be copied.
+  if (types.isFloat32Array(vector)) return vector.length === 0 ? vector : copyVector(vector)
+  return Array.isArray(vector) ? Array.from(vector as readonly number[]) : vector
 }
 
 /** True when no element differs from zero. Cost: one comparison for any vector that is not mostly zeros. */
