@@ -14,7 +14,6 @@ import {
   typesOfTests,
   vitest,
 } from './checks.mjs'
-import { checkPlanted } from './planted.mjs'
 import { runAsProgram } from './run.mjs'
 import { setup } from './setup.mjs'
 
@@ -29,8 +28,6 @@ async function main() {
     ['native tests', nativeTests],
     ['kill tests', killTests],
     ['power tests', powerTests],
-    // The same tests without the bugs have just been run.
-    ['planted bugs', () => checkPlanted({ sound: false })],
     ['prebuilt binaries', prebuilds],
     ['vitest', () => vitest({ extra })],
   ])
