@@ -50,7 +50,7 @@ enum class FlushScope : uint8_t { kLog, kBlocks };
 
 /// When the helper compacts by itself.
 struct AutoCompact {
-  double dead_share = 0.5;                 // of the bytes of all records
+  double dead_share = 0.5;                  // of the bytes of all records
   uint64_t dead_bytes = 256 * 1024 * 1024;  // and at least so many
 };
 
