@@ -4,6 +4,7 @@
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -21,6 +22,7 @@ std::atomic<CallWatcher*> watcher_of_all{nullptr};
 thread_local int unwatched = 0;
 std::mutex random_mutex;
 std::optional<Random> random_bytes;
+std::atomic<uint32_t> other_file_system{0};  // 0: what the system says
 
 /// Makes the call unless the watcher answers otherwise.
 template <typename Result, typename Make>
@@ -76,6 +78,9 @@ void SeedRandomBytes(uint64_t seed) {
   random_bytes.emplace(seed);
 }
 
+OtherFileSystem::OtherFileSystem(uint32_t type) { other_file_system.store(type); }
+OtherFileSystem::~OtherFileSystem() { other_file_system.store(0); }
+
 Unwatched::Unwatched() { ++unwatched; }
 Unwatched::~Unwatched() { --unwatched; }
 
@@ -101,6 +106,7 @@ int __real_mkdir(const char* path, mode_t mode);
 void* __real_mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset);
 int __real_fstat(int descriptor, struct stat* info);
 int __real_fcntl(int descriptor, int command, ...);
+int __real_fstatfs(int descriptor, struct statfs* info);
 
 ssize_t __real_getrandom(void* bytes, size_t size, unsigned flags);
 
@@ -196,6 +202,13 @@ ssize_t __wrap_getrandom(void* bytes, size_t size, unsigned flags) {
 
 int __wrap_fstat(int descriptor, struct stat* info) {
   return Ask<int>({Call::kStat, descriptor}, [&](uint64_t) { return __real_fstat(descriptor, info); });
+}
+
+int __wrap_fstatfs(int descriptor, struct statfs* info) {
+  const int result = __real_fstatfs(descriptor, info);
+  const uint32_t type = thermocline::power::other_file_system.load();
+  if (result == 0 && type != 0) info->f_type = type;
+  return result;
 }
 
 int __wrap_fcntl(int descriptor, int command, ...) {

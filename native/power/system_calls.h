@@ -63,6 +63,15 @@ void UnwatchCalls(const CallWatcher* watcher);
 /// run before.
 void SeedRandomBytes(uint64_t seed);
 
+/// While it lives, every file lies on a file system of this type, a number of statfs(2).
+class OtherFileSystem {
+ public:
+  explicit OtherFileSystem(uint32_t type);
+  ~OtherFileSystem();
+  OtherFileSystem(const OtherFileSystem&) = delete;
+  OtherFileSystem& operator=(const OtherFileSystem&) = delete;
+};
+
 /// While it lives, what this thread calls is not seen.
 class Unwatched {
  public:
