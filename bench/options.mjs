@@ -10,6 +10,7 @@ export const usage = `npm run bench -- [group ...] [options]
 
   groups         ${Object.keys(groups).join(', ')}; none: all
   --only P1,P4   rows or groups by name
+  --without p,q  leaves peers out: lancedb-ivf and the graphs take minutes to build
   --n 100000     memories          --dim 384      dimensions
   --rounds 5     rounds a row      --large 1000000  memories of the large store (P9, P10-L, P14); 0 leaves them out
   --embeddings f the embeddings of real text in file f (half precision, .npy or rows of 512) in place of made ones;
@@ -46,6 +47,14 @@ function chooseRows(names) {
   return rows.filter((row) => names.some((name) => known(row, name)))
 }
 
+/** Names of peers, each of which some row has. */
+function chooseSubjects(names) {
+  const known = new Set(rows.flatMap(({ subjects }) => subjects))
+  const unknown = names.find((name) => !known.has(name) || name === 'thermocline')
+  if (unknown !== undefined) throw new UsageError(`--without: ${unknown} is no peer of any row`)
+  return names
+}
+
 /** Options and rows of a command line. Throws a UsageError with one line for people. */
 export function readOptions(commandArguments) {
   let parsed
@@ -62,6 +71,7 @@ export function readOptions(commandArguments) {
         rounds: { type: 'string' },
         large: { type: 'string' },
         only: { type: 'string' },
+        without: { type: 'string' },
         name: { type: 'string' },
         directory: { type: 'string' },
         embeddings: { type: 'string' },
@@ -86,6 +96,9 @@ export function readOptions(commandArguments) {
   if (name !== undefined && !/^[\w.-]+$/.test(name))
     throw new UsageError('--name must be letters, digits, dots and dashes')
   const chosen = chooseRows([...positionals, ...(values.only?.split(',') ?? [])])
-  const rowsToRun = chosen.filter((row) => options.large > 0 || !row.large)
+  const without = chooseSubjects(values.without?.split(',') ?? [])
+  const rowsToRun = chosen
+    .filter((row) => options.large > 0 || !row.large)
+    .map((row) => ({ ...row, subjects: row.subjects.filter((subject) => !without.includes(subject)) }))
   return { options, rows: rowsToRun, json, help, name, directory }
 }

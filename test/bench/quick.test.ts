@@ -39,6 +39,7 @@ test('what a killed run left is removed by the next', () => {
 test('wrong arguments are told in one line, with exit code 2', () => {
   for (const [args, message] of [
     [['--only', 'P99'], 'P99 is no row and no group'],
+    [['--without', 'nobody'], '--without: nobody is no peer of any row'],
     [['--n', '1.5'], '--n must be an integer of at least 100'],
     [['--rounds', '1'], '--rounds must be at least 3: a median of fewer is none'],
     [['--nonsense'], "Unknown option '--nonsense'"],
