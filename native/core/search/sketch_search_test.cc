@@ -72,6 +72,7 @@ void Fill(store::Store& store, Data data, uint64_t count, Random& random) {
       memory.id = std::to_string(i);
       memory.embedding = Make(data, i, store.dimensions(), random);
       memory.confidence = static_cast<double>(i) / static_cast<double>(count);
+      memory.created_at = static_cast<double>(random.Below(1000));
       batch.Put(test::PutInputOf(memory), true);
     }
     ASSERT_OK(store.Commit(batch, test::kLockTimeout));
@@ -204,6 +205,34 @@ TEST(SketchSearch, AFilterLeavesAsManyHitsAsMatch) {
       sum += Recall(exact, Ask(*store, query, false, &*filter));
     }
     EXPECT_GE(sum / 10, 0.96);
+  }
+}
+
+TEST(SketchSearch, FewOfManySlotsAreBoundedBySketchesAndNoneIsForgotten) {
+  Random random(TestSeed());
+  test::StoreFixture store(64);
+  ASSERT_OK(store.Open());
+  Fill(*store, Data::kClustered, 20000, random);
+  Memory last;
+  last.id = "last";
+  last.embedding = Make(Data::kClustered, 3, 64, random);
+  last.created_at = 1;
+  ASSERT_OK(test::Put(*store, last));
+  // More than are scored without asking sketches, and few enough that prefixes are left alone.
+  for (const int one_in : {90, 500}) {
+    const Result<filter::Filter> filter =
+        filter::Filter::Compile(R"({"createdAt":{"gte":1,"lt":)" + std::to_string(1 + 1000.0 / one_in) + "}}");
+    ASSERT_OK(filter);
+    const auto nearest = Ask(*store, last.embedding, false, &*filter);
+    ASSERT_EQ(nearest.size(), 10u);
+    EXPECT_EQ(nearest[0].sequence, 20001u);
+    double sum = 0;
+    constexpr int kQueries = 30;
+    for (int i = 0; i < kQueries; ++i) {
+      const std::vector<float> query = Make(Data::kClustered, static_cast<uint64_t>(i), 64, random);
+      sum += Recall(Ask(*store, query, true, &*filter), Ask(*store, query, false, &*filter));
+    }
+    EXPECT_GE(sum / kQueries, 0.97);
   }
 }
 
