@@ -11,7 +11,7 @@ import { collectGarbage, quantile, timeOnce, timeShort } from '../measure.mjs'
 import { copyStore, sizeOnDisk } from '../store-files.mjs'
 
 const limit = 10
-const queries = 20
+const queries = 10
 const hotMemories = 4000
 const encodings = ['f32', 'f16', 'int8']
 const tiered = { durability: 'flush', mover: false }

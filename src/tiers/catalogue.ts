@@ -16,7 +16,8 @@ import type { JsonObject, Memory, Operation } from '../types'
 import { type EncodedOperation, encodeOperation } from '../warm/batch-writer'
 import { checkId } from '../warm/memory-id'
 import type { WarmTier } from '../warm/warm-tier'
-import { coldCorrupt, entriesMax } from './cold-format'
+import { coldCorrupt } from './cold-damage'
+import { entriesMax } from './cold-format'
 
 /** A noncharacter, which no text has by chance. */
 const prefix = '\u{10ffff}thermocline/'

@@ -12,7 +12,9 @@ import { Failure, failure } from '../errors'
 import type { Memory } from '../types'
 import { encodeMetadata } from '../warm/metadata-encoder'
 import { bufferOf } from './bytes'
+import { coldCorrupt } from './cold-damage'
 import { coldEncodings, decodeRows, encodeRows, planeSizes } from './cold-rows'
+import { decodeWords, encodeWords } from './cold-words'
 import type { ColdCodec, ColdEmbeddings } from './types'
 
 const compressBrotli = promisify(brotliCompress)
@@ -28,6 +30,9 @@ const rowBlockBytes = 128 * 1024
 const brotliQuality = 5
 /** A plane is stored as it is unless compressing gains this much: noise is not worth the time to undo it. */
 const gainMin = 0.03
+/** Words take longer to undo than plain text. */
+const wordsGainMin = 0.05
+const textHeadBytes = 13
 const blockFields = 5
 /** More than the texts of one memory can be: content of 64 MiB, metadata of 16. */
 const textBytesMax = 96 * 1024 * 1024
@@ -70,11 +75,6 @@ export interface Directory {
   readonly idEnd: Uint32Array
 }
 
-/** CORRUPT: a file in cold does not hold what it must. */
-export function coldCorrupt(what: string, offset = 0): Error {
-  return failure(Failure.CORRUPT, `a cold file is damaged: ${what}`, { offset })
-}
-
 export interface EncodeOptions {
   readonly dimensions: number
   readonly encoding: ColdEmbeddings
@@ -110,6 +110,8 @@ class Encoder {
   readonly #options: EncodeOptions
   readonly #parts: Buffer[] = [Buffer.alloc(headerBytes)]
   #offset = headerBytes
+  /** Whether contents as words were smaller. */
+  #paysWords: boolean | undefined
 
   constructor(options: EncodeOptions) {
     this.#options = options
@@ -129,14 +131,35 @@ class Encoder {
     for (const [ordinal, [metadata, content]] of texts.entries()) {
       bytes += metadata.length + content.length
       if (bytes < textBlockBytes && ordinal + 1 < texts.length) continue
-      const chosen = texts.slice(first, ordinal + 1)
-      // Like beside like compresses better.
-      const raw = Buffer.concat([...chosen.map(([one]) => one), ...chosen.map(([, one]) => one)], bytes)
-      blocks.push(this.append(await compress(this.#options.codec, raw), bytes, first))
+      blocks.push(this.append(await this.#textBlock(texts.slice(first, ordinal + 1)), bytes, first))
       bytes = 0
       first = ordinal + 1
     }
     return blocks
+  }
+
+  /** Metadata of all, then contents of all: like beside like compresses better. */
+  async #textBlock(texts: readonly (readonly [Buffer, Buffer])[]): Promise<Buffer> {
+    const { codec } = this.#options
+    const metadata = Buffer.concat(texts.map(([one]) => one))
+    const contents = Buffer.concat(texts.map(([, one]) => one))
+    const packedMetadata = await compress(codec, metadata)
+    const words = this.#paysWords === false ? undefined : encodeWords(contents)
+    let packed = words === undefined ? undefined : await compress(codec, words)
+    let isWords = packed !== undefined
+    // The first block says what the others are tried with.
+    if (packed === undefined || this.#paysWords === undefined) {
+      const plain = await compress(codec, contents)
+      isWords = packed !== undefined && packed.length < plain.length * (1 - wordsGainMin)
+      if (!isWords || packed === undefined) packed = plain
+      this.#paysWords ??= isWords
+    }
+    const head = Buffer.alloc(textHeadBytes)
+    head.writeUInt8(isWords ? 1 : 0, 0)
+    head.writeUInt32LE(metadata.length, 1)
+    head.writeUInt32LE(packedMetadata.length, 5)
+    head.writeUInt32LE(isWords && words !== undefined ? words.length : contents.length, 9)
+    return Buffer.concat([head, packedMetadata, packed])
   }
 
   async rowBlocks(embeddings: readonly Float32Array[]): Promise<Block[]> {
@@ -351,7 +374,21 @@ export function decodeDirectory(packed: Uint8Array, shape: ColdShape & { directo
 
 /** The texts of a block, of which `packed` is the bytes in the file. */
 export function decodeTextBlock(packed: Uint8Array, block: Block, codec: ColdCodec): Uint8Array {
-  return decompress(codec, packed, block.rawBytes, block.offset)
+  const head = bufferOf(packed)
+  const { offset, rawBytes } = block
+  if (head.length < textHeadBytes) throw coldCorrupt('its texts', offset)
+  const [metadataBytes, contentsAt] = [head.readUInt32LE(1), textHeadBytes + head.readUInt32LE(5)]
+  const contentBytes = rawBytes - metadataBytes
+  const codedBytes = head.readUInt32LE(9)
+  // A list of words and their numbers take less than five bytes for one of text.
+  if (contentBytes < 0 || contentsAt > head.length || codedBytes > 5 * contentBytes + textHeadBytes) {
+    throw coldCorrupt('its texts', offset)
+  }
+  const metadata = decompress(codec, head.subarray(textHeadBytes, contentsAt), metadataBytes, offset)
+  const coded = decompress(codec, head.subarray(contentsAt), codedBytes, offset)
+  if (head[0] !== 1 && codedBytes !== contentBytes) throw coldCorrupt('its texts', offset)
+  const contents = head[0] === 1 ? decodeWords(coded, contentBytes, offset) : coded
+  return Buffer.concat([metadata, contents], rawBytes)
 }
 
 /** The rows of a block. */

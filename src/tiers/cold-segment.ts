@@ -7,10 +7,10 @@ import { crc32 } from 'node:zlib'
 import type { JsonObject, Memory } from '../types'
 import { decodeMetadata } from '../warm/metadata-encoder'
 import { bufferOf } from './bytes'
+import { coldCorrupt } from './cold-damage'
 import {
   type Block,
   type ColdShape,
-  coldCorrupt,
   type Directory,
   decodeDirectory,
   decodeHeader,

@@ -17,7 +17,7 @@ import {
   MoveFrame,
   type Root,
 } from './catalogue'
-import { coldCorrupt } from './cold-format'
+import { coldCorrupt } from './cold-damage'
 import { type ColdCache, ColdSegment } from './cold-segment'
 import { ColdWriter } from './cold-writer'
 import { compileFilter, type Matcher } from './filter-match'
