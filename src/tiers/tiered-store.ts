@@ -125,7 +125,7 @@ export class TieredStore implements MemoryStore {
     this.#dimensions = dimensions
     this.#adapter = new WarmAdapter(warm)
     this.#cold = new ColdTier(warm, coldDirectory, options.cold)
-    this.#two = new TwoTiers(warm, this.#cold)
+    this.#two = new TwoTiers(warm, this.#cold, (ids) => this.#moved(ids, 'cold', 'warm'))
     this.#search = new TieredSearch(warm, this.#cold, isClosed)
     if (options.hotBytes > 0) {
       const onEvicted = (id: string, bytes: number): void => {
@@ -401,7 +401,7 @@ export class TieredStore implements MemoryStore {
       if (tier === 'cold') accesses.push({ id: memory.id, activation, at })
       else this.touch(memory.id, { activation })
     }
-    if (accesses.length > 0) this.#moved(this.#two.promote(accesses), 'cold', 'warm')
+    if (accesses.length > 0) this.#two.promote(accesses)
   }
 
   reinforce(id: string, amount = reinforcementDefault): boolean {

@@ -48,10 +48,13 @@ export class TwoTiers {
   readonly warm: WarmTier
   readonly cold: ColdTier
   readonly #dimensions: number
+  readonly #onPromoted: (ids: readonly string[]) => void
 
-  constructor(warm: WarmTier, cold: ColdTier) {
+  /** `onPromoted`: told what came to warm from cold, after each commit that brought any. */
+  constructor(warm: WarmTier, cold: ColdTier, onPromoted: (ids: readonly string[]) => void) {
     this.warm = warm
     this.cold = cold
+    this.#onPromoted = onPromoted
     this.#dimensions = warm.stats().dimensions
   }
 
@@ -63,15 +66,21 @@ export class TwoTiers {
   }
 
   /** Builds a frame on what is now and commits it, again while it conflicts. `build` returns what this is to return. */
-  #commit<T>(build: (frame: MoveFrame, stateOf: (id: string) => State) => T): { built: T; lastSequence: number } {
+  #commit<T>(build: (frame: MoveFrame, stateOf: (id: string) => State, promoted: string[]) => T): {
+    built: T
+    lastSequence: number
+  } {
     for (;;) {
+      const promoted: string[] = []
       const done = this.cold.withRoot((root) => {
         const frame = new MoveFrame(root)
-        const built = build(frame, (id) => this.#state(root, id))
+        const built = build(frame, (id) => this.#state(root, id), promoted)
         const lastSequence = commitOrConflict(frame, this.warm)
         return lastSequence === false ? undefined : { built, lastSequence }
       })
-      if (done !== undefined) return done
+      if (done === undefined) continue
+      if (promoted.length > 0) this.#onPromoted(promoted)
+      return done
     }
   }
 
@@ -105,10 +114,10 @@ export class TwoTiers {
   /** `ifSequence`: -1 for any. */
   putEncoded(encoded: EncodedMemory, ifSequence: number): number {
     const id = checkUserId(encoded.id)
-    return this.#commit((frame, stateOf) => {
+    return this.#commit((frame, stateOf, promoted) => {
       const state = stateOf(id)
       if (ifSequence >= 0 && ifSequence !== state.sequence) throw conflict(state.sequence)
-      showFirst(frame, state, { kind: 'put', memory: encoded, ifSequence: anySequence }, this.cold)
+      showFirst(frame, state, { kind: 'put', memory: encoded, ifSequence: anySequence }, this.cold, promoted)
     }).lastSequence
   }
 
@@ -159,12 +168,12 @@ export class TwoTiers {
   }
 
   #putChunk(chunk: readonly EncodedMemory[]): number {
-    return this.#commit((frame, stateOf) => {
+    return this.#commit((frame, stateOf, promoted) => {
       const seen = new Set<string>()
       for (const memory of chunk) {
         const operation = { kind: 'put', memory, ifSequence: anySequence } as const
         if (seen.has(memory.id)) frame.show(operation)
-        else showFirst(frame, stateOf(memory.id), operation, this.cold)
+        else showFirst(frame, stateOf(memory.id), operation, this.cold, promoted)
         seen.add(memory.id)
       }
     }).lastSequence
@@ -174,11 +183,17 @@ export class TwoTiers {
     const ifSequence = readIfSequence(options)
     const encoded = encodePatch(patch)
     const checked = checkUserId(id)
-    return this.#commit((frame, stateOf) => {
+    return this.#commit((frame, stateOf, promoted) => {
       const state = stateOf(checked)
       if (ifSequence >= 0 && ifSequence !== state.sequence) throw conflict(state.sequence)
       if (state.sequence === 0) return false
-      showFirst(frame, state, { kind: 'update', id: checked, patch: encoded, ifSequence: anySequence }, this.cold)
+      showFirst(
+        frame,
+        state,
+        { kind: 'update', id: checked, patch: encoded, ifSequence: anySequence },
+        this.cold,
+        promoted,
+      )
       return true
     }).built
   }
@@ -186,11 +201,11 @@ export class TwoTiers {
   delete(id: unknown, options?: unknown): TierName | undefined {
     const ifSequence = readIfSequence(options)
     const checked = checkUserId(id)
-    return this.#commit((frame, stateOf): TierName | undefined => {
+    return this.#commit((frame, stateOf, promoted): TierName | undefined => {
       const state = stateOf(checked)
       if (ifSequence >= 0 && ifSequence !== state.sequence) throw conflict(state.sequence)
       if (state.sequence === 0) return undefined
-      showFirst(frame, state, { kind: 'delete', id: checked, ifSequence: anySequence }, this.cold)
+      showFirst(frame, state, { kind: 'delete', id: checked, ifSequence: anySequence }, this.cold, promoted)
       return state.place === undefined ? 'warm' : 'cold'
     }).built
   }
@@ -214,7 +229,8 @@ export class TwoTiers {
 
   /** At one moment. `present`: ids that must be there, else CONFLICT. */
   writeEncoded(operations: readonly EncodedOperation[], present: ReadonlySet<string>): number {
-    return this.#commit((frame, stateOf) => {
+    const lastKind = new Map(operations.map((operation) => [idOf(operation), operation.kind]))
+    return this.#commit((frame, stateOf, promoted) => {
       const seen = new Set<string>()
       for (const operation of operations) {
         const id = idOf(operation)
@@ -222,7 +238,7 @@ export class TwoTiers {
         else {
           const state = stateOf(id)
           if (present.has(id) && state.sequence === 0) throw conflict(0)
-          showFirst(frame, state, operation, this.cold)
+          showFirst(frame, state, operation, this.cold, lastKind.get(id) === 'delete' ? [] : promoted)
         }
         seen.add(id)
       }
@@ -242,8 +258,7 @@ export class TwoTiers {
 
   /** Brings memories that are in cold to warm, at one moment, as accessed then. Returns the ids of those that were. */
   promote(accesses: readonly Access[]): string[] {
-    return this.#commit((frame, stateOf) => {
-      const promoted: string[] = []
+    return this.#commit((frame, stateOf, promoted) => {
       for (const { id, activation, at } of accesses) {
         const { place } = stateOf(id)
         if (place === undefined || promoted.includes(id)) continue
@@ -272,13 +287,20 @@ function bytesOf({ id, embedding, content, metadata }: EncodedMemory): number {
 }
 
 /** The first operation of a frame on an id: under the condition of its state, and out of cold if it is there. */
-function showFirst(frame: MoveFrame, state: State, operation: EncodedOperation, cold: ColdTier): void {
+function showFirst(
+  frame: MoveFrame,
+  state: State,
+  operation: EncodedOperation,
+  cold: ColdTier,
+  promoted: string[],
+): void {
   const { place, sequence } = state
   if (place === undefined) {
     frame.show({ ...operation, ifSequence: sequence })
     return
   }
   frame.setCounting(place.segment, place.counting, place.ordinal, false)
+  if (operation.kind !== 'delete') promoted.push(idOf(operation))
   if (operation.kind === 'put') {
     frame.show({ ...operation, ifSequence: 0 })
     return

@@ -201,7 +201,10 @@ export interface MemoryStoreStats extends StoreStats {
 
 /** What a MemoryStore tells while it works, in the thread that did it. */
 export interface MemoryStoreEvents {
-  /** Memories changed their place; `hot` only when a read or write brought them there or the policy took them out. */
+  /**
+   * Memories changed their place: the mover took them to cold, or an access or a write brought them from there; `hot` only
+   * when a read or write brought them there or the policy took them out.
+   */
   migrated: { ids: readonly string[]; from: TierName; to: TierName }
   /** A decoded memory made room for others. It is still in warm. */
   evicted: { id: string; bytes: number }

@@ -1,8 +1,8 @@
 // Recall, reinforcement, forgetting, supersession, events, statistics and the hot tier of one store.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type CodedError, type MemoryStore, openTiered, type TieredOptions } from 'thermocline'
+import { type CodedError, type MemoryStore, openTiered, salvage, type TieredOptions } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
 import { makeRandom } from '../../bench/workload.mjs'
 import { codeOf, rejectionOf, shortCode } from '../support/failures.js'
@@ -213,6 +213,57 @@ test('the mover works in the background by its budget, and tells what it moved',
   await store[Symbol.asyncDispose]()
 })
 
+test('whatever brings memories from cold to warm tells it once, and a deletion tells nothing', async () => {
+  const store = open({ hot: { bytes: 0 } })
+  const ids = ['touched', 'put', 'updated', 'written', 'many', 'recalled', 'deleted', 'brief', 'old']
+  store.putMany(ids.map((id) => ({ id, embedding: [1, 0] })))
+  await store.maintain({ demote: ids })
+  const told: string[] = []
+  store.on('migrated', ({ ids: moved, from, to }) => told.push(`${moved.join('+')}: ${from} to ${to}`))
+  store.touch('touched')
+  store.put({ id: 'put', embedding: [1, 0] })
+  store.update('updated', { content: 'new' })
+  store.write([{ put: { id: 'written' } }, { put: { id: 'brief' } }, { delete: 'brief' }])
+  store.putMany([{ id: 'many' }, { id: 'new' }])
+  await store.recall({ id: 'recalled' })
+  store.delete('deleted')
+  store.supersede('old', { id: 'newer' })
+  expect(told).toEqual(['touched', 'put', 'updated', 'written', 'many', 'recalled'].map((id) => `${id}: cold to warm`))
+  expect(store.stats().tiers.cold.memories).toBe(0)
+  for (const id of ids) store.touch(id)
+  expect(told).toHaveLength(6)
+})
+
+test('a salvaged warm tier finds its cold files when they are copied beside it, and a tiered directory is no store', async () => {
+  const store = open({})
+  const memories = Array.from({ length: 40 }, (_, at) => ({
+    id: `m${at}`,
+    content: `content ${at}`,
+    embedding: [at, 1],
+  }))
+  store.putMany(memories)
+  await store.maintain({ demote: memories.slice(10).map(({ id }) => id) })
+  store.put({ id: 'm20', content: 'newer', embedding: [0, 1] })
+  store.delete('m30')
+  store.close()
+  const target = temporaryDirectory()
+  expect(shortCode(await rejectionOf(salvage(store.directory, join(target, 'no'))))).toBe('NOT_A_STORE')
+  await salvage(join(store.directory, 'warm'), join(target, 'warm'))
+  cpSync(join(store.directory, 'cold'), join(target, 'cold'), { recursive: true })
+  const saved = openTiered(target, { mover: false })
+  onTestFinished(() => saved.close())
+  const wanted = new Map(memories.map(({ id, content }) => [id, id === 'm20' ? 'newer' : content]))
+  wanted.delete('m30')
+  expect(new Map([...saved.entries()].map(({ id, content }) => [id, content]))).toEqual(wanted)
+  expect(saved.stats().tiers.cold.memories).toBe(28)
+  expect((await saved.verify()).ok).toBe(true)
+  const copy = join(temporaryDirectory(), 'copy')
+  expect((await saved.backup(copy)).memories).toBe(39)
+  const again = openTiered(copy, { mover: false })
+  onTestFinished(() => again.close())
+  expect(new Map([...again.entries()].map(({ id, content }) => [id, content]))).toEqual(wanted)
+})
+
 test('texts of few words are kept as words, and come back to the last byte, whatever lies between', async () => {
   const random = makeRandom(20_907)
   const words = Array.from({ length: 500 }, () => Math.floor(random() * 36 ** 5).toString(36))
@@ -226,7 +277,7 @@ test('texts of few words are kept as words, and come back to the last byte, what
     return { id: `m${at}`, content, metadata: at % 3 === 0 ? {} : { at, source: `chat-${at % 5}` } }
   })
   for (const codec of ['brotli', 'deflate'] as const) {
-    const store = open({ cold: { codec, cacheBytes: 0 } })
+    const store = open({ cold: { codec } })
     store.putMany(memories)
     await store.maintain({ demote: memories.map(({ id }) => id) })
     const { cold } = store.stats().tiers
