@@ -33,6 +33,8 @@ const gainMin = 0.03
 /** Words take longer to undo than plain text. */
 const wordsGainMin = 0.05
 const textHeadBytes = 13
+const noiseStride = 3
+const noiseBytesMin = 8192
 const blockFields = 5
 /** More than the texts of one memory can be: content of 64 MiB, metadata of 16. */
 const textBytesMax = 96 * 1024 * 1024
@@ -105,6 +107,13 @@ function decompress(codec: ColdCodec, bytes: Uint8Array, rawBytes: number, offse
   return raw
 }
 
+/** A block as it will be in the file, wherever that is. */
+interface PackedBlock {
+  readonly bytes: Buffer
+  readonly rawBytes: number
+  readonly first: number
+}
+
 /** A file in the making. */
 class Encoder {
   readonly #options: EncodeOptions
@@ -124,14 +133,24 @@ class Encoder {
     return block
   }
 
-  async textBlocks(texts: readonly (readonly [Buffer, Buffer])[]): Promise<Block[]> {
-    const blocks: Block[] = []
+  /** Texts and rows at the same time, because each waits for a thread that compresses. */
+  async blocks(
+    texts: readonly (readonly [Buffer, Buffer])[],
+    embeddings: readonly Float32Array[],
+  ): Promise<{ textBlocks: Block[]; rowBlocks: Block[] }> {
+    const [ofTexts, ofRows] = await Promise.all([this.#packTexts(texts), this.#packRows(embeddings)])
+    const append = ({ bytes, rawBytes, first }: PackedBlock): Block => this.append(bytes, rawBytes, first)
+    return { textBlocks: ofTexts.map(append), rowBlocks: ofRows.map(append) }
+  }
+
+  async #packTexts(texts: readonly (readonly [Buffer, Buffer])[]): Promise<PackedBlock[]> {
+    const blocks: PackedBlock[] = []
     let bytes = 0
     let first = 0
     for (const [ordinal, [metadata, content]] of texts.entries()) {
       bytes += metadata.length + content.length
       if (bytes < textBlockBytes && ordinal + 1 < texts.length) continue
-      blocks.push(this.append(await this.#textBlock(texts.slice(first, ordinal + 1)), bytes, first))
+      blocks.push({ bytes: await this.#packText(texts.slice(first, ordinal + 1)), rawBytes: bytes, first })
       bytes = 0
       first = ordinal + 1
     }
@@ -139,7 +158,7 @@ class Encoder {
   }
 
   /** Metadata of all, then contents of all: like beside like compresses better. */
-  async #textBlock(texts: readonly (readonly [Buffer, Buffer])[]): Promise<Buffer> {
+  async #packText(texts: readonly (readonly [Buffer, Buffer])[]): Promise<Buffer> {
     const { codec } = this.#options
     const metadata = Buffer.concat(texts.map(([one]) => one))
     const contents = Buffer.concat(texts.map(([, one]) => one))
@@ -162,17 +181,17 @@ class Encoder {
     return Buffer.concat([head, packedMetadata, packed])
   }
 
-  async rowBlocks(embeddings: readonly Float32Array[]): Promise<Block[]> {
+  async #packRows(embeddings: readonly Float32Array[]): Promise<PackedBlock[]> {
     const { dimensions, encoding } = this.#options
     const perBlock = Math.max(1, Math.floor(rowBlockBytes / (dimensions * Float32Array.BYTES_PER_ELEMENT)))
-    const blocks: Block[] = []
+    const blocks: PackedBlock[] = []
     for (let first = 0; first < embeddings.length; first += perBlock) {
       const chosen = embeddings.slice(first, first + perBlock)
       const rows = new Float32Array(chosen.length * dimensions)
       for (const [at, embedding] of chosen.entries()) rows.set(embedding, at * dimensions)
       const parts: Buffer[] = []
       for (const plane of encodeRows(encoding, rows, dimensions)) parts.push(await encodePlane(plane))
-      blocks.push(this.append(Buffer.concat(parts), chosen.length, first))
+      blocks.push({ bytes: Buffer.concat(parts), rawBytes: chosen.length, first })
     }
     return blocks
   }
@@ -198,9 +217,23 @@ class Encoder {
   }
 }
 
+/** Whether codes by the frequency of each byte gain too little, from some of the bytes: to count is faster than to try. */
+function isNoise(plane: Uint8Array): boolean {
+  const counts = new Uint32Array(256)
+  let looked = 0
+  for (let at = 0; at < plane.length; at += noiseStride, looked++) {
+    const byte = plane[at] as number
+    counts[byte] = (counts[byte] as number) + 1
+  }
+  let bits = 0
+  for (const count of counts) if (count > 0) bits += count * Math.log2(looked / count)
+  // So few bytes cannot show 256 of them as often as they come.
+  return looked >= noiseBytesMin && bits >= 8 * looked * (1 - gainMin)
+}
+
 /** A plane with its length and how it is stored in front. */
 async function encodePlane(plane: Uint8Array): Promise<Buffer> {
-  const packed = await compressDeflate(plane, { strategy: constants.Z_HUFFMAN_ONLY })
+  const packed = isNoise(plane) ? plane : await compressDeflate(plane, { strategy: constants.Z_HUFFMAN_ONLY })
   const isPacked = packed.length < plane.length * (1 - gainMin)
   const bytes = isPacked ? packed : plane
   const head = Buffer.alloc(5)
@@ -233,9 +266,8 @@ export async function encodeColdFile(memories: readonly Memory[], options: Encod
     const text = encodeMetadata(metadata)
     return [Buffer.from(text === '{}' ? '' : text), content === null ? Buffer.alloc(0) : Buffer.from(content)]
   })
-  const textBlocks = await encoder.textBlocks(texts)
   const embeddings = memories.flatMap(({ embedding }) => (embedding === null ? [] : [embedding]))
-  const rowBlocks = await encoder.rowBlocks(embeddings)
+  const { textBlocks, rowBlocks } = await encoder.blocks(texts, embeddings)
   const ids = memories.map(({ id }) => Buffer.from(id))
   const counts = Buffer.alloc(12)
   counts.writeUInt32LE(textBlocks.length, 0)

@@ -16,18 +16,33 @@ const wordPattern = /[A-Za-z0-9\x80-\xff]{1,254} ?|[\s\S]/g
 /** The words of these bytes; undefined when there are too many different ones. */
 export function encodeWords(bytes: Buffer): Buffer | undefined {
   const words = bytes.toString('latin1').match(wordPattern) ?? []
-  const counts = new Map<string, number>()
-  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1)
-  if (counts.size > listMax) return undefined
-  const list = [...counts].sort(([, a], [, b]) => b - a).map(([word]) => word)
-  const numbers = new Map(list.map((word, number) => [word, number]))
+  const found = new Map<string, number>()
+  const counts: number[] = []
+  const sequence = new Uint32Array(words.length)
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string
+    let number = found.get(word)
+    if (number === undefined) {
+      number = counts.length
+      found.set(word, number)
+      counts.push(0)
+    }
+    counts[number] = (counts[number] as number) + 1
+    sequence[at] = number
+  }
+  if (found.size > listMax) return undefined
+  const all = [...found.keys()]
+  const byCount = counts.map((_, number) => number).sort((a, b) => (counts[b] as number) - (counts[a] as number))
+  const rank = new Uint32Array(byCount.length)
+  for (const [place, number] of byCount.entries()) rank[number] = place
+  const list = byCount.map((number) => all[number] as string)
   const head = Buffer.alloc(headBytes)
   head.writeUInt32LE(list.length, 0)
   head.writeUInt32LE(words.length, 4)
   const low = Buffer.alloc(words.length)
   const high = Buffer.alloc(words.length)
-  for (const [at, word] of words.entries()) {
-    const number = numbers.get(word) as number
+  for (let at = 0; at < words.length; at++) {
+    const number = rank[sequence[at] as number] as number
     low[at] = number & 0xff
     high[at] = number >>> 8
   }
