@@ -80,6 +80,7 @@ export const Failure = {
   MISMATCH: findKind('MISMATCH', 'store'),
   VERSION: findKind('VERSION', 'store'),
   CONFLICT: findKind('CONFLICT', 'store'),
+  CHANGES_GONE: findKind('CHANGES_GONE', 'store'),
   EXISTS: findKind('EXISTS', 'store'),
   READ_ONLY: findKind('READ_ONLY', 'store'),
   NOT_FOUND: findKind('NOT_FOUND', 'store'),

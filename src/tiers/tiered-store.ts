@@ -339,7 +339,7 @@ export class TieredStore implements MemoryStore {
 
   changes(options?: ChangesOptions): AsyncIterableIterator<Change> {
     this.#open()
-    return new TieredChanges(this.#warm.changes(options))
+    return new TieredChanges(this.#warm, options)
   }
 
   async search(query: Vector, options?: SearchOptions): Promise<Hit[]> {

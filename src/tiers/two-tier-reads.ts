@@ -4,9 +4,10 @@
 // are taken again. A search, whose snapshot of warm is taken on another thread, looks again afterwards.
 
 import { setImmediate } from 'node:timers/promises'
-import { abortError, closedError, Failure, failure, wrongType } from '../errors'
-import { describe, readEntriesOptions, readSearchOptions } from '../options'
+import { abortError, closedError, Failure, failure, isThermoclineError, wrongType } from '../errors'
+import { describe, readChangesOptions, readEntriesOptions, readSearchOptions } from '../options'
 import type { Change, Filter, Hit, Memory, SearchOptions, Vector } from '../types'
+import type { ContentLog, LogRecord } from '../warm/content-log'
 import { copyVector, encodeVector } from '../warm/vector'
 import type { WarmTier } from '../warm/warm-tier'
 import { type CatalogueSnapshot, isControlId, recordsToPass } from './catalogue'
@@ -91,15 +92,63 @@ export class TieredEntries implements IterableIterator<Memory> {
 
 Object.setPrototypeOf(TieredEntries.prototype, IteratorPrototype)
 
+/** Records that are looked back on at first; more when they are all of one frame. */
+const lookBackRecords = 4
+
+/**
+ * How many records after `since` are no writes of users because of a marker before it: a memory that came back from cold
+ * has a sequence in the middle of a frame that moves. 0 where the log does not reach back that far.
+ */
+function recordsToPassAfter(log: ContentLog, since: number): number {
+  for (let count = lookBackRecords; since > 0; count *= 4) {
+    const from = Math.max(0, since - count)
+    const frame = readFrame(log, from, since)
+    if (frame === undefined) continue
+    let passing = 0
+    for (const { kind, id } of frame) {
+      const toPass = kind === 'put' ? recordsToPass(id) : undefined
+      passing = toPass ?? Math.max(0, passing - 1)
+    }
+    return passing
+  }
+  return 0
+}
+
+/** The records up to `until` of the frame that goes on behind it, if one does. Undefined: it begins before `from`. */
+function readFrame(log: ContentLog, from: number, until: number): LogRecord[] | undefined {
+  let frame: LogRecord[] = []
+  let isWhole = from === 0
+  let last: LogRecord | undefined
+  try {
+    for (const record of log.records({ since: from })) {
+      // Records of one frame lie one after the other; between frames there is a header.
+      if (last !== undefined && (last.segment !== record.segment || last.offset + last.length !== record.offset)) {
+        frame = []
+        isWhole = true
+      }
+      if (record.sequence > until) return isWhole ? frame : undefined
+      frame.push(record)
+      last = record
+    }
+  } catch (error) {
+    if (!isThermoclineError(error) || error.code !== Failure.CHANGES_GONE.code) throw error
+  }
+  return []
+}
+
 /** What users wrote, of all that the warm log tells: moves are passed over. */
 export class TieredChanges implements AsyncIterableIterator<Change> {
   readonly #changes: AsyncIterableIterator<Change>
-  #passing = 0
+  /** Undefined before the first step. */
+  #passing: number | undefined = undefined
+  readonly #passFirst: () => number
   /** The step asked for last: how many records to pass over is known only once the one before it is done. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(changes: AsyncIterableIterator<Change>) {
-    this.#changes = changes
+  constructor(warm: WarmTier, options: unknown) {
+    const { since, follow, signal } = readChangesOptions(options)
+    this.#changes = warm.changes({ since, follow, signal })
+    this.#passFirst = () => recordsToPassAfter(warm.log, since)
   }
 
   [Symbol.asyncIterator](): this {
@@ -116,6 +165,7 @@ export class TieredChanges implements AsyncIterableIterator<Change> {
     for (;;) {
       const step = await this.#changes.next()
       if (step.done === true) return end
+      this.#passing ??= this.#passFirst()
       const { kind, id } = step.value
       const toPass = kind === 'put' ? recordsToPass(id) : undefined
       if (toPass !== undefined) this.#passing = toPass

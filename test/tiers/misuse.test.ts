@@ -224,6 +224,22 @@ test('steps of changes that are asked for at once come in order, moves between t
   expect(steps.map(({ value }) => (value as { id: string }).id)).toEqual(ids)
 })
 
+test('changes since any sequence, also one in the middle of a move, tell writes only', async () => {
+  const store = open()
+  const ids = Array.from({ length: 120 }, (_, at) => `m${at}`)
+  store.putMany(ids.map((id) => ({ id })))
+  const last = store.sequence
+  await store.maintain({ demote: ids })
+  await store.recall({ filter: { id: { ne: 'm7' } }, limit: 119 })
+  const moved = store.sequence
+  store.write([{ put: { id: 'a' } }, { put: { id: 'b' } }])
+  for (let since = last; since <= moved; since++) {
+    const told: string[] = []
+    for await (const { id } of store.changes({ since })) told.push(id)
+    expect(told, `since ${since} of ${moved}`).toEqual(['a', 'b'])
+  }
+})
+
 test('read-only, nothing is moved and no directory made', async () => {
   const writer = open()
   writer.put({ id: 'a' })
