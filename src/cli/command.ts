@@ -41,13 +41,9 @@ export function argumentAt(invocation: Invocation, index: number): string {
 }
 
 /** What the store said of options that are not its own, in terms of the options. */
-function explain(error: unknown, { dimensions, metric }: OpenOptions): unknown {
-  if (!isThermoclineError(error)) return error
-  const { code, details } = error
-  if (code === Failure.DIMENSION.code && details.dimensions !== undefined) {
-    error.message = `the store has ${details.dimensions} dimensions, not ${dimensions}`
-  }
-  if (code === Failure.MISMATCH.code) error.message = `the store was created with another metric than ${metric}`
+function explain(error: unknown, { metric }: OpenOptions): unknown {
+  if (!isThermoclineError(error) || error.code !== Failure.MISMATCH.code) return error
+  error.message = `the store was created with another metric than ${metric}`
   return error
 }
 

@@ -1,11 +1,21 @@
 // Saving what can be read of a damaged store.
 
 import { resolve } from 'node:path'
-import { withAsyncStack } from '../errors'
+import { Failure, isThermoclineError, outOfRange, withAsyncStack } from '../errors'
 import { addon } from '../native'
 import { checkPath } from '../options'
 import type { SalvageResult } from '../types'
 import { withTargetLock } from './target-lock'
+
+async function salvageInto(source: string, target: string): Promise<SalvageResult> {
+  try {
+    return await addon.salvage(source, target)
+  } catch (error) {
+    // The core has one message a code, and this is the one argument that it finds wrong here.
+    const isInside = isThermoclineError(error) && error.code === Failure.ARGUMENT.code
+    throw isInside ? outOfRange('`to` must not be inside `from`') : error
+  }
+}
 
 /**
  * Writes what can be read of a damaged or poisoned store into a new one, off the event loop.
@@ -20,7 +30,7 @@ export async function salvage(from: string, to: string): Promise<SalvageResult> 
   try {
     const source = resolve(checkPath(from, 'from'))
     const target = resolve(checkPath(to, 'to'))
-    return await withTargetLock(target, () => addon.salvage(source, target))
+    return await withTargetLock(target, () => salvageInto(source, target))
   } catch (error) {
     throw withAsyncStack(error)
   }

@@ -8,7 +8,7 @@
 // Methods that return a promise never throw, they reject: each is `async`.
 
 import { resolve } from 'node:path'
-import { closedError, codeAt, withAsyncStack, wrongType } from '../errors'
+import { closedError, codeAt, Failure, failure, isThermoclineError, withAsyncStack, wrongType } from '../errors'
 import { addon, type NativeOpenOptions, type NativeProblem, type NativeStore } from '../native'
 import {
   checkPath,
@@ -361,15 +361,31 @@ function toProblem({ code, file, offset, id }: NativeProblem): Problem {
  * Opens the store in a directory, or creates it there. `open` of the package is this.
  *
  * `path`: absolute, or relative to the working directory of now. Errors: MISMATCH, VERSION, NOT_FOUND, NOT_A_STORE,
- * READ_ONLY, NETWORK_FS, BUSY, IO, FULL, CORRUPT, DIMENSION (out of range, not that of the store, or missing when
- * creating), ARGUMENT. Cost: milliseconds at any size after a clean close; else the cache is rebuilt from the log.
+ * READ_ONLY, NETWORK_FS, BUSY, IO, FULL, CORRUPT, DIMENSION (out of range, or not that of the store), ARGUMENT (also for
+ * no `dimensions` when creating). Cost: milliseconds at any size after a clean close; else the cache is rebuilt from the log.
  * Since 0.1.0.
  */
 export function openWarmTier(path: string, options?: OpenOptions): WarmTier {
   const native = readOpenOptions(options)
   // Resolved once, so that a later change of the working directory does not lead elsewhere.
   const absolute = resolve(checkPath(path, 'path'))
-  return new WarmTier(addon.open(absolute, native), () => addon.open(absolute, reopenOptions(native)))
+  return new WarmTier(openNative(absolute, native), () => addon.open(absolute, reopenOptions(native)))
+}
+
+/** The core's messages are one a code; here it is known what was meant. */
+function openNative(path: string, options: NativeOpenOptions): NativeStore {
+  try {
+    return addon.open(path, options)
+  } catch (error) {
+    if (!isThermoclineError(error)) throw error
+    const { dimensions } = options
+    if (error.code === Failure.ARGUMENT.code && dimensions === 0) throw wrongType('a new store needs `dimensions`')
+    if (error.code === Failure.DIMENSION.code && error.details.dimensions !== undefined) {
+      const message = `the store has ${error.details.dimensions} dimensions, not ${dimensions}`
+      throw failure(Failure.DIMENSION, message, error.details)
+    }
+    throw error
+  }
 }
 
 /** Options that agree with whatever store is there. */

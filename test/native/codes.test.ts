@@ -44,12 +44,14 @@ test('DIMENSION: another number of dimensions; ARGUMENT: none given for a new st
   const directory = closedStore()
   for (const alsoOpen of [false, true]) {
     const other = alsoOpen ? open(directory) : undefined
-    expect(expectMisuse(() => open(directory, { dimensions: 4 }), RangeError, 'DIMENSION').details.dimensions).toBe(3)
+    const error = expectMisuse(() => open(directory, { dimensions: 4 }), RangeError, 'DIMENSION')
+    expect([error.details.dimensions, error.message]).toEqual([3, 'the store has 3 dimensions, not 4'])
     other?.close()
   }
   const parent = temporaryDirectory()
   for (const options of [undefined, {}, { metric: 'dot' as const }]) {
-    expectMisuse(() => open(join(parent, 'new'), options), TypeError, 'ARGUMENT')
+    const error = expectMisuse(() => open(join(parent, 'new'), options), TypeError, 'ARGUMENT')
+    expect(`${error.stack}`).toMatch(/^TypeError: a new store needs `dimensions`/)
   }
   expect(readdirSync(parent)).toEqual([])
 })
