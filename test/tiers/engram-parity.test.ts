@@ -1,15 +1,24 @@
 // What engram's tier, content, iteration and statistics tests were to show (reference check-list 4.3), made real: after
 // reopening, in every tier, with exact comparisons. The identifiers are those of the list.
 
-import { type Memory, type MemoryStore, openTiered } from 'thermocline'
+import { type Memory, type MemoryStore, openTiered, type TieredOptions } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryDirectory } from '../support/temporary.js'
 
 const dimensions = 8
 
-function open(directory = temporaryDirectory()): { store: MemoryStore; again: () => MemoryStore } {
+function open(
+  directory = temporaryDirectory(),
+  options: TieredOptions = {},
+): { store: MemoryStore; again: () => MemoryStore } {
   const make = (): MemoryStore => {
-    const store = openTiered(directory, { dimensions, durability: 'none', mover: false, cold: { segmentMemories: 50 } })
+    const store = openTiered(directory, {
+      dimensions,
+      durability: 'none',
+      mover: false,
+      cold: { segmentMemories: 50 },
+      ...options,
+    })
     onTestFinished(() => store.close())
     return store
   }
@@ -83,6 +92,17 @@ test('EP-T2: moving is real: what is told as moved is where it is told to be', a
   expect(moved.sort()).toEqual(ids.sort())
   for (const id of ids) expect(store.tierOf(id)).toBe('cold')
 })
+test('EP-T3: a cue of text finds what its embedding is nearest to, warm or cold, and nothing is found twice', async () => {
+  const { store } = open(undefined, { embed: (text) => embedding(text === 'memory' ? 4.1 : 0) })
+  const ids = fill(store, 6)
+  await store.maintain({ demote: [ids[4] as string] })
+  const found = await store.recall({ text: 'memory', limit: 2 })
+  expect(found.map(({ memory, tier }) => [memory.id, tier])).toEqual([
+    ['m4', 'cold'],
+    ['m5', 'warm'],
+  ])
+  expect(store.tierOf('m4')).not.toBe('cold')
+})
 test('EP-T4: thresholds leave out what is below them', async () => {
   const { store } = open()
   fill(store, 30)
@@ -126,6 +146,30 @@ test('EP-I3: an iteration shows one moment, whatever moves and is written meanwh
   await store.recall({ embedding: embedding(3), limit: 20 })
   await store.maintain({ demote: [], compactCold: true })
   expect([first, ...[...iterator].map(({ id }) => id)]).toEqual(ids)
+})
+test('EP-I4: pages of an iteration, each from the sequence of the last, make up the whole', async () => {
+  const { store } = open()
+  const ids = fill(store, 25)
+  await store.maintain({ demote: ids.slice(5, 15) })
+  const pages: string[][] = []
+  for (let since = 0; ; ) {
+    const page: Memory[] = []
+    for (const memory of store.entries({ since })) if (page.push(memory) === 10) break
+    if (page.length === 0) break
+    pages.push(page.map(({ id }) => id))
+    since = page.at(-1)?.sequence ?? 0
+  }
+  expect(pages).toEqual([ids.slice(0, 10), ids.slice(10, 20), ids.slice(20)])
+})
+test('EP-I5: a hot tier that is full makes room, and iteration tells as many as before', () => {
+  const { store } = open(undefined, { hot: { bytes: 4000 } })
+  let evicted = 0
+  store.on('evicted', () => evicted++)
+  const ids = Array.from({ length: 40 }, (_, at) => `m${at}`)
+  for (const id of ids) store.put({ id, content: id.repeat(10) })
+  const { hot } = store.stats().tiers
+  expect([evicted > 0, hot.memories < 40, hot.bytes <= 4000]).toEqual([true, true, true])
+  expect([...store.entries()].map(({ id }) => id)).toEqual(ids)
 })
 test('EP-S1: statistics follow removals, and know no constants', async () => {
   const { store } = open()

@@ -61,6 +61,14 @@ test('EP-SPACE-3: asking for a space again gives the same one, however many are 
   expect(spaces.space('s4')).toBe(handles[4])
 })
 
+test('EP-SPACE-4: a thousand who ask for a space at once are given the same', async () => {
+  const spaces = open()
+  const asked = await Promise.all(Array.from({ length: 1000 }, async (_, at) => spaces.space(`s${at % 10}`)))
+  for (const [at, store] of asked.entries()) store.put({ id: `m${at}` })
+  expect(new Set(asked).size).toBe(10)
+  expect(spaces.list().map((name) => spaces.space(name).size)).toEqual(Array(10).fill(100))
+})
+
 test('a space costs nothing until it is used', () => {
   const spaces = open()
   spaces.space('ada')
