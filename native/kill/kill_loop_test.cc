@@ -30,12 +30,12 @@ constexpr uint64_t kCallLimit = 250000;
 constexpr uint64_t kOpenLimit = 200000;
 
 struct Figures {
-  uint64_t calls = 0, kills = 0, rotations = 0, rebuilds = 0;
+  uint64_t calls = 0, kills = 0, compactions = 0, rotations = 0, rebuilds = 0;
   uint64_t worst_open = 0, worst_call = 0, worst_flush = 0, slack = 0;
 };
 
 void RunWriters(const std::string& path, const store::OpenOptions& options, Oracle& oracle, uint32_t child,
-                uint64_t seed, uint32_t flushes_of_1000) {
+                uint64_t seed, uint32_t flushes_of_1000, uint32_t compactions_of_1000) {
   Result<std::shared_ptr<store::Store>> opened = store::Store::Open(path, options);
   if (!opened.ok()) {
     StoreRelease(oracle.regions[child * kThreads].error, static_cast<uint64_t>(opened.status().code()) + 1);
@@ -46,6 +46,7 @@ void RunWriters(const std::string& path, const store::OpenOptions& options, Orac
     const uint32_t number = child * kThreads + static_cast<uint32_t>(thread);
     WriterOptions writer_options;
     writer_options.flushes_of_1000 = flushes_of_1000;
+    if (thread == 0) writer_options.compactions_of_1000 = compactions_of_1000;
     Writer writer(**opened, oracle, number, child, seed + number, writer_options);
     while (LoadAcquire(oracle.stop) == 0) writer.Any();
   });
@@ -70,12 +71,19 @@ class Loop {
         return;
       }
     }
-    for (const Region& region : oracle_.regions) figures_.calls += region.calls;
+    Count();
   }
 
  private:
+  void Count() {
+    for (const Region& region : oracle_.regions) {
+      figures_.calls += region.calls;
+      figures_.compactions += region.compactions;
+    }
+  }
+
   void NewStore(uint64_t round) {
-    for (const Region& region : oracle_.regions) figures_.calls += region.calls;
+    Count();
     oracle_.Clear();
     Random random(TestSeed() + round);
     const auto durability = random.Below(4) == 0 ? store::Durability::kFlush : store::Durability::kNone;
@@ -85,10 +93,11 @@ class Loop {
   void Start(Random& random) {
     StoreRelease(oracle_.ready, uint64_t{0});
     const uint32_t flushes = random.Below(4) == 0 ? 100 : 3;
+    const uint32_t compactions = random.Below(2) == 0 ? 10 : 0;
     for (uint32_t child = 0; child < kChildren; ++child) {
       const uint64_t seed = random.Next();
-      processes_[child] =
-          StartChild([=, this] { RunWriters(store_->path(), store_->options, oracle_, child, seed, flushes); });
+      processes_[child] = StartChild(
+          [=, this] { RunWriters(store_->path(), store_->options, oracle_, child, seed, flushes, compactions); });
     }
     order_ = {0, 1, 2, 3};
     for (uint32_t i = kChildren - 1; i > 0; --i) std::swap(order_[i], order_[random.Below(i + 1)]);
@@ -185,11 +194,13 @@ TEST(KillLoop, NothingAcknowledgedIsLostAndNothingElseIsThereInPart) {
   EXPECT_LT(figures.worst_call, kCallLimit + figures.slack);
   const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf(
-      "       T1 seed %llu: %llu rounds, %llu kills, %llu acknowledged calls, %llu checks past a rotation, "
+      "       T1 seed %llu: %llu rounds, %llu kills, %llu acknowledged calls, %llu compactions begun, %llu checks past "
+      "a "
+      "rotation, "
       "%llu rebuilds; worst open %llu us, survivors' worst call %llu us, flush %llu us, host's slack %llu us\n",
-      number(TestSeed()), number(rounds), number(figures.kills), number(figures.calls), number(figures.rotations),
-      number(figures.rebuilds), number(figures.worst_open), number(figures.worst_call), number(figures.worst_flush),
-      number(figures.slack));
+      number(TestSeed()), number(rounds), number(figures.kills), number(figures.calls), number(figures.compactions),
+      number(figures.rotations), number(figures.rebuilds), number(figures.worst_open), number(figures.worst_call),
+      number(figures.worst_flush), number(figures.slack));
 }
 
 }  // namespace

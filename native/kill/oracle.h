@@ -48,7 +48,7 @@ struct Region {
   uint64_t sequence_before;  // visible when the pending call began
   uint64_t sequence_last;    // returned by the last call that did
   // Figures, and the first unexpected outcome of a call: code + 1, and where.
-  uint64_t calls, busy, worst_us, worst_flush_us, worst_read_us, worst_feed_us, feeds, reads;
+  uint64_t calls, busy, worst_us, worst_flush_us, worst_read_us, worst_feed_us, feeds, reads, compactions;
   uint64_t error, error_line;
 };
 

@@ -6,6 +6,12 @@
 #include "core/io/system.h"
 
 namespace thermocline::kill {
+namespace {
+
+// As long as a compaction of the small stores here takes on a busy host, or another one's.
+constexpr uint64_t kCompactionTimeout = 50000;
+
+}  // namespace
 
 Writer::Writer(store::Store& store, Oracle& oracle, uint32_t writer, uint32_t child, uint64_t seed,
                WriterOptions options)
@@ -20,6 +26,7 @@ Writer::Writer(store::Store& store, Oracle& oracle, uint32_t writer, uint32_t ch
 
 void Writer::Any() {
   if (random_.Below(1000) < options_.flushes_of_1000) return Flush();
+  if (options_.compactions_of_1000 > 0 && random_.Below(1000) < options_.compactions_of_1000) return Compact();
   const uint64_t choice = random_.Below(100);
   if (choice < 60) return Put(RandomId());
   if (choice < 75) {
@@ -139,6 +146,14 @@ void Writer::Flush() {
   Note(region_.worst_flush_us, begin, stopped);
   const bool busy = !flushed.ok() && flushed.code() == ErrorCode::kBusy && options_.busy_is_right;
   if (!flushed.ok() && !busy) Fail(flushed.code(), __LINE__);
+}
+
+void Writer::Compact() {
+  const std::atomic<bool> never{false};
+  ++region_.compactions;
+  const Result<store::CompactResult> compacted = store_.Compact(kCompactionTimeout, never);
+  // Busy: another one compacts, or an owner sleeps.
+  if (!compacted.ok() && compacted.status().code() != ErrorCode::kBusy) Fail(compacted.status().code(), __LINE__);
 }
 
 void Writer::ReadBack() {

@@ -13,6 +13,7 @@ namespace thermocline::kill {
 struct WriterOptions {
   uint64_t lock_timeout_us = 10000000;
   uint32_t flushes_of_1000 = 5;
+  uint32_t compactions_of_1000 = 0;
   bool busy_is_right = false;  // a stopped owner makes calls fail with kBusy and nothing changed
 };
 
@@ -40,6 +41,7 @@ class Writer {
   void Commit();
   void Touch();
   void Flush();
+  void Compact();
   void ReadBack();
   void Note(uint64_t& worst, uint64_t begin, uint64_t stopped) const;
   void Fail(ErrorCode code, int line);
