@@ -21,7 +21,7 @@ const minutes = {
   'power tests': 20,
   'native tests': 20,
   'concurrent tests': 40,
-  'fuzz targets': 40,
+  'fuzz targets': 60,
 }
 
 function readPart(values) {
