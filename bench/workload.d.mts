@@ -7,6 +7,8 @@ export interface WorkloadMemory {
   createdAt: number
 }
 
+/** Numbers of [0, 1), the same for a seed everywhere. */
+export function makeRandom(seed: number): () => number
 export function makeWorkload(
   dimensions: number,
   seed?: number,
