@@ -19,6 +19,8 @@ export const durabilities: readonly Durability[] = ['none', 'flush', 'commit']
 
 const lockTimeoutMsDefault = 5000
 const lockTimeoutMsMax = 2 ** 31 - 1
+// An index for so many takes 180 MB. A hint must not fill a disk, nor keep a store from being made.
+const expectedRecordsMax = 2 ** 22
 const batchRecordsMax = 256
 const limitDefault = 10
 // The addon's count of hits is 32 bits wide; no store has more memories than that.
@@ -174,7 +176,10 @@ export function readOpenOptions(options: unknown): NativeOpenOptions {
     durability: readChoice(bag.durability, 'durability', durabilities, durabilities.indexOf('flush')),
     create: readBoolean(bag.create, 'create', true),
     readOnly: readBoolean(bag.readOnly, 'readOnly', false),
-    expectedRecords: expectedRecords === undefined ? 0 : checkInteger(expectedRecords, 'expectedRecords', 0),
+    expectedRecords:
+      expectedRecords === undefined
+        ? 0
+        : Math.min(checkInteger(expectedRecords, 'expectedRecords', 0), expectedRecordsMax),
     lockTimeout:
       lockTimeout === undefined ? lockTimeoutMsDefault : checkNumber(lockTimeout, 'lockTimeout', 0, lockTimeoutMsMax),
     allowNetworkFileSystem: readBoolean(bag.allowNetworkFileSystem, 'allowNetworkFileSystem', false),

@@ -44,7 +44,10 @@ export interface OpenOptions {
   create?: boolean | undefined
   /** True: every write throws READ_ONLY, and nothing is created. Default false. */
   readOnly?: boolean | undefined
-  /** How many memories are to come: a hint that sizes a new memory index. Default 0, unknown. */
+  /**
+   * How many memories are to come: a hint that sizes a new memory index, which grows by itself beyond it. Default 0,
+   * unknown; more than 4,194,304 counts as that.
+   */
   expectedRecords?: number | undefined
   /** Milliseconds for which a write waits for a writer that is alive but stopped, before BUSY. Default 5000. */
   lockTimeout?: number | undefined

@@ -75,6 +75,12 @@ test('writing and deleting ever new ids does not grow the index without end', ()
   expect(tier.has('7/999')).toBe(false)
 })
 
+test('expectedRecords is a hint: however large, it fills no disk and keeps no store from being made', () => {
+  const { index } = makeTier(undefined, Number.MAX_SAFE_INTEGER)
+  expect(index.cells).toBeGreaterThan(2 ** 22)
+  expect(index.cells).toBeLessThanOrEqual(2 ** 24)
+})
+
 test('expectedRecords sizes a new index so that it need not grow', () => {
   const tier = makeTier(temporaryDirectory(), memoriesToGrow)
   tier.putMany(Array.from({ length: memoriesToGrow }, (_, at) => ({ id: `m${at}` })))
