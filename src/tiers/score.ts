@@ -37,7 +37,8 @@ function distance(query: Float32Array, rows: Float32Array, at: number): number {
 export function makeScorer(metric: Metric, query: Float32Array): Scorer {
   const { length } = query
   if (metric === 'dot') return (rows, at) => product(query, 0, rows, at, length)
-  if (metric === 'l2') return (rows, at) => -distance(query, rows, at)
+  // From zero: the opposite of no distance would be -0.
+  if (metric === 'l2') return (rows, at) => 0 - distance(query, rows, at)
   const querySquare = product(query, 0, query, 0, length)
   return (rows, at) => {
     const rowSquare = product(rows, at, rows, at, length)

@@ -66,6 +66,12 @@ export function searchContract(makeStore: StoreMaker): void {
     })
   })
 
+  test('a memory at no distance scores 0, without a sign', async () => {
+    const { store } = temporaryStore(makeStore, { metric: 'l2' })
+    store.put({ id: 'a', embedding: [1, 2, 3] })
+    expect(named(await searchBoth(store, [1, 2, 3]))).toStrictEqual([['a', 0]])
+  })
+
   test('a hit holds the whole memory', async () => {
     const { store } = temporaryStore(makeStore)
     store.put({ id: 'a', embedding: [1, 2, 3], content: 'text', metadata: { k: 1 }, recallCount: 4 })

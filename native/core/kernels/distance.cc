@@ -70,10 +70,11 @@ double ExactScore(format::Metric metric, const float* query, const float* row, s
   };
   if (metric == format::Metric::kDot) return product(query, row);
   if (metric == format::Metric::kL2) {
-    return -std::sqrt(SumOf(dimensions, [query, row](size_t i) {
-      const double difference = static_cast<double>(query[i]) - static_cast<double>(row[i]);
-      return difference * difference;
-    }));
+    // From zero, because the opposite of no distance is a zero with a sign, which `Object.is` tells from 0.
+    return 0 - std::sqrt(SumOf(dimensions, [query, row](size_t i) {
+             const double difference = static_cast<double>(query[i]) - static_cast<double>(row[i]);
+             return difference * difference;
+           }));
   }
   const double query_square = product(query, query);
   const double row_square = product(row, row);

@@ -66,6 +66,7 @@ class Store::Verifier {
   void CheckPlaceInIndex(uint64_t offset, const format::RecordView& record, Sequence died);
   void CheckUnnamedSlots();
   void CheckIndex();
+  bool CheckGeneration(IndexWord word);
   void CheckCell(const IndexTable& table, uint64_t at, uint64_t offset);
   std::string_view IdAt(const LogScan& scan, uint64_t offset) const;
   uint64_t HomeCell(std::string_view id) const;
@@ -387,26 +388,34 @@ void Store::Verifier::CheckUnnamedSlots() {
 }
 
 void Store::Verifier::CheckIndex() {
-  const IndexWord word{LoadAcquire(store_.boot_->index)};
+  // A generation that was replaced meanwhile is given back under the walk, and its zeros are no damage: the next one is
+  // looked at instead.
+  const size_t problems = report_.problems.size();
+  while (!CheckGeneration(IndexWord{LoadAcquire(store_.boot_->index)})) {
+    report_.problems.resize(problems);
+  }
+}
+
+/// False when another generation took its place before all of it was seen.
+bool Store::Verifier::CheckGeneration(IndexWord word) {
   const IndexTable table = store_.TableOf(word);
   uint64_t used = 0;
   const uint64_t counted = LoadAcquire(store_.boot_->index_used);
   constexpr uint64_t kCellsPerLook = 4096;
   for (uint64_t at = 0; at < table.cells(); ++at) {
-    if (at % kCellsPerLook == 0 && cancel_.load(std::memory_order_relaxed)) return;
+    if (at % kCellsPerLook == 0 && cancel_.load(std::memory_order_relaxed)) return true;
     const uint64_t position = LoadAcquire(table.cell(at).position);
     used += position != 0 ? 1 : 0;
     if (position != 0 && position != format::kTombstone) {
       CheckCell(table, at, word.offset() + at * sizeof(format::IndexCell));
     }
   }
+  if (LoadAcquire(store_.boot_->index) != word.raw) return false;
   // Only a store at rest can be counted, and only when nothing else explains what is missing.
-  if (!report_.problems.empty() || store_.sequence() != snapshot_.sequence ||
-      LoadAcquire(store_.boot_->index) != word.raw) {
-    return;
-  }
+  if (!report_.problems.empty() || store_.sequence() != snapshot_.sequence) return true;
   if (used != counted) Report(kCache, format::kBootWordsOffset + offsetof(format::BootWords, index_used));
   if (report_.memories != store_.size()) Report(kCache, format::kBootWordsOffset + offsetof(format::BootWords, size));
+  return true;
 }
 
 /// A cell leads to a record of its hash, and that record's id to this cell.

@@ -236,5 +236,19 @@ TEST(StoreVerify, FindsWrongCounts) {
   }
 }
 
+// Goal: a store that is whole is told to be, also while its index is replaced under the walk.
+TEST(StoreVerify, AnIndexThatGrowsMeanwhileIsNoDamage) {
+  VerifyFixture fixture;
+  std::atomic<bool> stop{false};
+  test::RunThreads(2, [&](int thread) {
+    if (thread == 0) {
+      while (!stop.load()) EXPECT_OK(fixture.store->GrowIndex(0));
+      return;
+    }
+    for (uint64_t round = 0; round < 200 * TestScale(); ++round) EXPECT_EQ(fixture.Verify().size(), size_t{0});
+    stop.store(true);
+  });
+}
+
 }  // namespace
 }  // namespace thermocline::store
