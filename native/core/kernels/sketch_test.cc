@@ -121,6 +121,28 @@ TEST(Sketch, BoundsHoldAsOftenAsTheirConfidenceSays) {
   }
 }
 
+// Both bounds are of the same bits there, so what is left between them is what the tables round. At no confidence to
+// speak of nothing else hides it.
+TEST(Sketch, TheRoundingOfTheTablesIsAllowedForWhereThePrefixIsTheWhole) {
+  Random random(TestSeed());
+  const uint32_t dimensions = 128;
+  const SketchCoder coder(dimensions, format::Metric::kDot, kSalt);
+  ASSERT_EQ(coder.prefix_words(), coder.words());
+  Sketches sketches(coder);
+  const std::vector<float> centre(coder.bits(), 0.0f);
+  int below = 0;
+  for (int round = 0; round < 60; ++round) {
+    for (uint32_t lane = 0; lane < kSketchGroup; ++lane) {
+      coder.Write(Dense(random, dimensions).data(), centre.data(), sketches.At(lane));
+    }
+    SketchQuery query(coder, Dense(random, dimensions), 1e-6);
+    ASSERT_TRUE(query.Prepare(centre.data()));
+    const std::vector<float> prefix = sketches.PrefixBounds(query);
+    for (uint32_t lane = 0; lane < kSketchGroup; ++lane) below += prefix[lane] < query.Bound(sketches.At(lane)) ? 1 : 0;
+  }
+  EXPECT_LE(below, 10);  // of 960
+}
+
 TEST(Sketch, TheEstimateIsUnbiased) {
   Random random(TestSeed());
   const uint32_t dimensions = 300;
