@@ -179,7 +179,7 @@ TEST(CompactLoad, WritersReadersSnapshotsAndFollowersGoOn) {
 // and its look at the index while the memory was replaced and its new record rewritten: a copy leads back to nothing.
 // Method: more readers than processors, one memory replaced and rewritten all the time.
 TEST(CompactLoad, AMemoryThatIsAlwaysThereIsAlwaysFound) {
-  const uint64_t rounds = test::TestRounds(1000, 30000);
+  const uint64_t rounds = test::TestRounds(600, 30000);
   test::StoreFixture fixture(kDimensions, Durability::kNone);
   ASSERT_OK(fixture.Open());
   Store& store = *fixture;
