@@ -10,12 +10,6 @@ const program = fileURLToPath(new URL('./child.mjs', import.meta.url))
 /** The last core: the first is where systems handle interrupts. */
 const core = String(cpus().length - 1)
 
-/**
- * Writes what earlier rounds left in the page cache. Linux holds a writer back once there is too much of it, whoever
- * left it: without this a row that does not sync measures the disk by its second round.
- */
-const syncDisks = () => promisify(execFile)('sync')
-
 /** A subject's process. Commands are answered one after another. */
 class SubjectProcess {
   #child
@@ -108,6 +102,23 @@ class LoadMeter {
   }
 }
 
+const calmMs = 100
+const settleMsMax = 10_000
+
+/**
+ * Waits for what earlier rounds left behind, which nobody's round is to pay for. Pages in the cache: Linux holds a
+ * writer back once there is too much of them, whoever left them. Threads that go on: LevelDB compacts after its round.
+ */
+async function settle(processes) {
+  await promisify(execFile)('sync')
+  const used = () => processes.reduce((sum, { pid }) => sum + readProcessTime(pid), 0)
+  for (const begin = performance.now(); performance.now() - begin < settleMsMax; ) {
+    const before = used()
+    await new Promise((resolve) => setTimeout(resolve, calmMs))
+    if (used() - before <= tickMs) return
+  }
+}
+
 /** Makes the store that the reading rows share (`fill`) or one that outlives the run (`keep`), where it is missing. */
 export async function makeStore(command, subject, options, scratch) {
   await withProcesses([subject], { options, scratch }, ([process]) => process.call(command))
@@ -137,7 +148,7 @@ export async function runRow(row, subjects, options, scratch) {
       const first = round % processes.length
       const order = [...processes.slice(first), ...processes.slice(0, first)]
       await each(order, async (process) => {
-        await syncDisks()
+        await settle(processes.filter(({ subject }) => !(subject in failures)))
         results[process.subject].push(await meter.around(process.pid, () => process.call('round', { round })))
       })
     }
