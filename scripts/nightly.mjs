@@ -18,10 +18,14 @@ const fuzzRuns = 1_120_000 // of each decoder: ten million inputs in all
 /** Minutes, on two cores that had other work too. */
 const minutes = {
   'kill tests': 58,
+  'fuzz targets': 40,
+  'concurrent tests': 40,
+  'test/processes/locks.test.ts': 24,
   'power tests': 20,
   'native tests': 20,
-  'concurrent tests': 40,
-  'fuzz targets': 60,
+  'test/processes/kill.test.ts': 18,
+  'test/processes/linearizability.test.ts': 7,
+  'test/processes/stress.test.ts': 6,
 }
 
 function readPart(values) {
