@@ -255,7 +255,7 @@ processTest('an owner that is killed costs a survivor at most 250 ms', async (sc
   try {
     // The log must say what the survivors saw: a repair that was not done would show here at the latest.
     rmSync(join(directory, 'cache'))
-    const rebuilt = scene.open(directory)
+    const rebuilt = scene.open(directory, { autoCompact: false })
     if (!rebuilt.stats().recovered) throw new Error('the cache was not rebuilt')
     expectNone(await wholenessProblems(rebuilt))
     const list = listOf(rebuilt)
