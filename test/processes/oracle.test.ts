@@ -56,6 +56,18 @@ test('it finds nothing wrong with one operation in doubt per worker, come or not
   expect(await check(first, second)).toEqual([])
 })
 
+test('a put in doubt on a shared id does not claim the record of a write in doubt', async () => {
+  const [first, second] = twoWorkers()
+  first.push(open_({ kind: 'put', id: 'shared-1', number: 4 }))
+  const puts = [
+    { id: 'w1-1', number: 25 },
+    { id: 'shared-1', number: 26 },
+  ]
+  store.write(puts.map(({ id, number }) => ({ put: stampedMemory(id, number, dimensions) })))
+  second.push(open_({ kind: 'write', puts }))
+  expect(await check(first, second)).toEqual([])
+})
+
 test('it finds an acknowledged put that is lost', async () => {
   const [first, second] = twoWorkers()
   second.push(done({ kind: 'put', id: 'w1-9', number: 25 }, store.sequence + 1))

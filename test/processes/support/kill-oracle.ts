@@ -63,7 +63,9 @@ export class KillOracle {
     }
     const round = new Round(feed, since, this.#model)
     for (const [worker, log] of logs) round.placeAcknowledged(worker, log)
-    for (const [worker, log] of logs) round.placeInDoubt(worker, log)
+    // Single puts on shared ids last: they fit wherever such an id was put, also in the middle of another worker's write.
+    const byFreedom = [...logs].sort(([, a], [, b]) => Number(isSharedPutInDoubt(a)) - Number(isSharedPutInDoubt(b)))
+    for (const [worker, log] of byFreedom) round.placeInDoubt(worker, log)
     const problems = round.finish()
     for (const log of logs.values()) this.acknowledged += log.filter((each) => each.acknowledged).length
     this.inDoubt += round.inDoubt
@@ -107,6 +109,11 @@ export class KillOracle {
     }
     return problems
   }
+}
+
+function isSharedPutInDoubt(log: WorkerLog): boolean {
+  const intent = log.find(({ acknowledged }) => !acknowledged)?.intent
+  return intent?.kind === 'put' && intent.id.startsWith('shared')
 }
 
 /** One round: which record of the feed is whose. */
