@@ -1,5 +1,5 @@
 # The addon (`thermocline`), its twin with the seed's racy slot claim for tests (`thermocline_planted`),
-# and the two libraries they are linked from. Lists of sources come from scripts/native-sources.cjs.
+# and the three libraries they are linked from. Lists of sources come from scripts/native-sources.cjs.
 #
 # GYP_DEFINES: `development=1` builds the twin too and takes warnings for errors; `portable=1` links what gcc brings
 # (its C++ library) into the addon and binds to the oldest glibc that Node runs with.
@@ -17,6 +17,8 @@
     # Paths are relative to build/, where the linker runs. A worker that ends would unload what it alone had loaded, and
     # nothing in the addon is made for that: nodelete.
     'thermocline_ldflags': [
+      # Nothing but Node asks for it, so the linker would find no reason to take it out of its library.
+      '-Wl,--undefined=napi_register_module_v1',
       '-pthread', '-Wl,--gc-sections', '-Wl,-z,nodelete', '-Wl,--version-script=../native/link/exports.map',
     ],
     # libgcc stays shared: Node brings it, and the unwinder of a newer one asks for a newer glibc.
@@ -57,12 +59,22 @@
       'conditions': [['development==1', {'cflags': ['-Werror']}]],
     },
     {
-      'target_name': 'thermocline',
-      'dependencies': ['core', 'simsimd'],
+      'target_name': 'binding',
+      'type': 'static_library',
       'sources': ['<!@(node scripts/native-sources.cjs binding)'],
       'include_dirs': ['native'],
       'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS'],
       'cflags!': ['-Wno-unused-parameter'],
+      'cflags': ['<@(thermocline_cflags)'],
+      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+      'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
+      'conditions': [['development==1', {'cflags': ['-Werror']}]],
+    },
+    {
+      'target_name': 'thermocline',
+      'dependencies': ['binding', 'core', 'simsimd'],
+      'sources': ['<!@(node scripts/native-sources.cjs claim)'],
+      'include_dirs': ['native'],
       'cflags': ['<@(thermocline_cflags)'],
       'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],
@@ -78,11 +90,10 @@
       'targets': [
         {
           'target_name': 'thermocline_planted',
-          'dependencies': ['core', 'simsimd'],
-          'sources': ['<!@(node scripts/native-sources.cjs binding)'],
+          'dependencies': ['binding', 'core', 'simsimd'],
+          'sources': ['<!@(node scripts/native-sources.cjs claim)'],
           'include_dirs': ['native'],
-          'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'THERMOCLINE_PLANT_RACY_CLAIM=1'],
-          'cflags!': ['-Wno-unused-parameter'],
+          'defines': ['THERMOCLINE_PLANT_RACY_CLAIM=1'],
           'cflags': ['<@(thermocline_cflags)', '-Werror'],
           'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
           'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti'],

@@ -69,6 +69,9 @@ export function typesOfTests() {
   return requireSuccess('tsc', process.execPath, [compiler, '--project', join(root, 'tsconfig.test.json')])
 }
 
+// setup() has compiled the core for the addon.
+const withAddon = [`ADDON=${join(root, 'build', 'Release')}`]
+
 /** Builds one binary of native/Makefile and runs it; its counts. */
 async function makeAndRun(what, makeArguments, buildTarget, runTarget) {
   const all = ['--silent', '-C', join(root, 'native'), '-j2', ...makeArguments]
@@ -84,14 +87,14 @@ async function makeAndRun(what, makeArguments, buildTarget, runTarget) {
   return readCounts(lines.join('\n'))
 }
 
-/** The core's own tests. `variant`: default, tsan, asan. */
-export function nativeTests({ variant = 'default' } = {}) {
-  return makeAndRun('the native tests', [`VARIANT=${variant}`], [], 'test')
+/** The core's own tests. */
+export function nativeTests() {
+  return makeAndRun('the native tests', withAddon, [], 'test')
 }
 
 /** Processes killed at random moments and after single instructions. */
 export function killTests() {
-  return makeAndRun('the kill tests', [], ['kill'], 'kill-test')
+  return makeAndRun('the kill tests', withAddon, ['kill'], 'kill-test')
 }
 
 /** What the package holds beside dist; here, because a cross compiler takes longer than a test may. */
@@ -102,7 +105,7 @@ export async function prebuilds() {
 
 /** Power cuts on recorded disks, and every system call failing once. */
 export function powerTests() {
-  return makeAndRun('the power tests', [], ['power'], 'power-test')
+  return makeAndRun('the power tests', withAddon, ['power'], 'power-test')
 }
 
 /** The tests of vitest. Arguments go to it as they are. */

@@ -1,6 +1,6 @@
 // Lists for binding.gyp: which sources a target compiles, where other people's headers lie.
 //
-//   node scripts/native-sources.cjs core | binding | system-includes | simsimd
+//   node scripts/native-sources.cjs core | binding | claim | system-includes | simsimd
 //
 // Sources are relative to the folder of binding.gyp. System include folders are relative to build/, where make runs,
 // because gyp passes compiler flags on as they are.
@@ -37,7 +37,8 @@ const lists = {
     listFiles('native/core', '.cc').filter(
       (path) => !path.endsWith('_test.cc') && !path.endsWith('_fuzz.cc') && path !== claimSource,
     ),
-  binding: () => [...listFiles('native/binding', '.cc'), ...(existsSync(join(root, claimSource)) ? [claimSource] : [])],
+  binding: () => listFiles('native/binding', '.cc'),
+  claim: () => [claimSource],
   simsimd: () => [relative(root, join(packageFolder('simsimd'), 'c/lib.c'))],
   'system-includes': () =>
     [join(packageFolder('simsimd'), 'include'), packageFolder('node-addon-api')].flatMap((folder) => [

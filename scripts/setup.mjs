@@ -61,7 +61,7 @@ async function installPackages() {
 
 function nativeInputs() {
   const { lists } = createRequire(import.meta.url)('./native-sources.cjs')
-  const sources = [...lists.simsimd(), ...lists.core(), ...lists.binding()]
+  const sources = [...lists.simsimd(), ...lists.core(), ...lists.claim(), ...lists.binding()]
   const headers = listFiles(join(root, 'native'), (name) => name.endsWith('.h') || name.endsWith('.def'))
   const files = [...headers, ...linkInputs, ...sources.map((path) => join(root, path)), join(root, 'binding.gyp')]
   return { sources, files }

@@ -31,7 +31,7 @@ function ownFiles() {
     listFiles(join(root, 'native', part), (name) => name.endsWith('.h') || name.endsWith('.def')),
   )
   const others = [...headers, ...listFiles(join(root, 'native', 'link'))].map((file) => relative(root, file))
-  return ['binding.gyp', 'scripts/native-sources.cjs', ...lists.core(), ...lists.binding(), ...others]
+  return ['binding.gyp', 'scripts/native-sources.cjs', ...lists.core(), ...lists.claim(), ...lists.binding(), ...others]
 }
 
 /** The files of a folder: path relative to it -> bytes. */
