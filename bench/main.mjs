@@ -2,7 +2,7 @@
 // measures.
 
 import { mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeEnvironment, describeSubjects } from './environment.mjs'
 import { readOptions, UsageError, usage } from './options.mjs'
@@ -87,7 +87,10 @@ async function measure(rows, { options, scratch, say }) {
   const done = await runRows(rows, { options, subjects, scratch, say })
   const seconds = Math.round((performance.now() - begin) / 1000)
   const others = Math.max(...done.map((row) => row.others))
-  return { date: new Date().toISOString(), seconds, options, environment, subjects, others, rows: done }
+  // Where a file lies on this machine is nobody's business.
+  const embeddings = options.embeddings && basename(options.embeddings)
+  const date = new Date().toISOString()
+  return { date, seconds, options: { ...options, embeddings }, environment, subjects, others, rows: done }
 }
 
 async function main() {
