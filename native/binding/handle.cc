@@ -84,7 +84,8 @@ napi_value Handle::MakeObject() {
   define("numbers", nullptr, array);
   define("dimensions", nullptr, Number(env_, store().dimensions()));
   define("metric", nullptr, Number(env_, static_cast<double>(store().metric())));
-  for (const std::vector<Method>* methods : {&ReadMethods(), &WriteMethods(), &AsyncMethods()}) {
+  for (const std::vector<Method>* methods :
+       {&ReadMethods(), &WriteMethods(), &SearchMethods(), &MaintenanceMethods(), &WaitMethods()}) {
     for (const Method& method : *methods) define(method.name(), method.call(), nullptr);
   }
   return object;

@@ -220,9 +220,11 @@ class Method {
   napi_callback call_;
 };
 // By file.
-const std::vector<Method>& ReadMethods();   // methods_read.cc
-const std::vector<Method>& WriteMethods();  // methods_write.cc
-const std::vector<Method>& AsyncMethods();  // methods_async.cc
+const std::vector<Method>& ReadMethods();         // methods_read.cc
+const std::vector<Method>& WriteMethods();        // methods_write.cc
+const std::vector<Method>& SearchMethods();       // methods_search.cc
+const std::vector<Method>& MaintenanceMethods();  // methods_maintenance.cc
+const std::vector<Method>& WaitMethods();         // methods_wait.cc
 
 /// Gives the object the holder, which goes with it. False: an exception is pending.
 bool AttachHolder(napi_env env, napi_value object, std::unique_ptr<Holder> holder);
