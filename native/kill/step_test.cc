@@ -32,6 +32,8 @@ struct Operation {
   std::function<void(Writer&, store::Store&)> run;
   bool whole = false;
   uint64_t kills_per_store = 60;
+  /// What a survivor does first; then all is looked at once more after the store was opened anew.
+  std::function<void(store::Store&)> survivor = {};
   uint64_t before_list = 0;  // not 0: only so many instructions before the last publication of a list, and a few after
 };
 
@@ -143,17 +145,28 @@ class Sweep {
     } else {
       CheckVisibility(**store_, oracle_.regions[kChildWriter], kChildWriter);
     }
-    store::Store& store = **store_;
-    Writer writer(store, oracle_, kParentWriter, 1, store.sequence() + 1, {});
-    StoreRelease(oracle_.measuring, uint64_t{1});
-    const uint64_t begin = io::NowMonotonicMicroseconds();
-    writer.Put(writer.RandomId());
-    worst_ = std::max(worst_, io::NowMonotonicMicroseconds() - begin);
-    slack_ = std::max(slack_, SleepWatching(100));
-    CheckRegion(store, oracle_.regions[kChildWriter], kChildWriter);
-    CheckRegion(store, oracle_.regions[kParentWriter], kParentWriter);
-    CheckWhole(store);
+    if (role_ == Role::kSurvivor && operation_.survivor) operation_.survivor(**store_);
+    {
+      Writer writer(**store_, oracle_, kParentWriter, 1, (*store_)->sequence() + 1, {});
+      StoreRelease(oracle_.measuring, uint64_t{1});
+      const uint64_t begin = io::NowMonotonicMicroseconds();
+      writer.Put(writer.RandomId());
+      worst_ = std::max(worst_, io::NowMonotonicMicroseconds() - begin);
+      slack_ = std::max(slack_, SleepWatching(100));
+    }
+    CheckAll();
     if (role_ == Role::kOpener) store_->Kill();
+    if (role_ == Role::kSurvivor && operation_.survivor) {
+      store_->Kill();
+      ASSERT_OK(store_->Open());
+      CheckAll();
+    }
+  }
+
+  void CheckAll() {
+    CheckRegion(**store_, oracle_.regions[kChildWriter], kChildWriter);
+    CheckRegion(**store_, oracle_.regions[kParentWriter], kParentWriter);
+    CheckWhole(**store_);
   }
 
   const Operation& operation_;
@@ -236,6 +249,11 @@ TEST(Step, ACompactionIsThereWholeOrNot) {
   swing.name = "compaction, its index half swung";
   swing.before_list = 2500;
   RunSweep(swing, Role::kSurvivor, 16);
+  // The survivor copies the index before it meets the write lock of the dead.
+  Operation grown = swing;
+  grown.name = "compaction, its index half swung and then grown";
+  grown.survivor = [](store::Store& store) { ASSERT_OK(store.GrowIndex(0)); };
+  RunSweep(grown, Role::kSurvivor, 8);
   // Each of the others steps through a whole compaction again before it can begin.
   if (test::TestScale() == 1) return;
   RunSweep(swing, Role::kOpener, 40);

@@ -52,6 +52,10 @@ IndexWord Store::NextGeneration(IndexWord old, uint64_t entries_min) const {
 /// Growth lock held: nobody else makes a generation. Fills the new one beside the old, catches up from the log, the
 /// last stretch under the write lock, publishes by one store.
 Status Store::GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us) {
+  // The lock may come from a compaction that died with the index half swung. What was copied of that index before its
+  // cells are led to the copies would lead into segments that are gone; from here on nobody can leave one like it.
+  const Result<std::shared_ptr<const format::Meta>> list = NewestList();
+  if (!list.ok()) return list.status();
   const IndexWord old{LoadAcquire(boot_->index)};
   const IndexWord fresh = NextGeneration(old, entries_min);
   if (fresh.offset() + fresh.bytes() > cache_map_.length()) return Status::Error(ErrorCode::kTooLarge);
