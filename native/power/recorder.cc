@@ -293,6 +293,11 @@ DiskImage Recorder::ImageAt(Moment cut, const IsLost& is_lost, bool names_lost) 
   return image;
 }
 
+void Recorder::ForgetDirectorySync() {
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (!directory_syncs_.empty()) directory_syncs_.pop_back();
+}
+
 void Recorder::WriteBack(const std::string& name) {
   const Unwatched guard;
   const std::lock_guard<std::mutex> lock(mutex_);

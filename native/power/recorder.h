@@ -65,6 +65,8 @@ class Recorder final : public CallWatcher {
   using IsLost = std::function<bool(const std::string& name, uint64_t page)>;
   /// The one disk that a test asks for. `names_lost`: so are the names.
   DiskImage ImageAt(Moment cut, const IsLost& is_lost, bool names_lost = false);
+  /// As if the last sync of the directory had not come to be: its caller died before it.
+  void ForgetDirectorySync();
   /// The kernel writes a file out by itself, as it may at any time.
   void WriteBack(const std::string& name);
 

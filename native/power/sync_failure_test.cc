@@ -227,6 +227,26 @@ TEST(SyncFailure, AtAnyPointLosesNothingThatAReturnedFlushCovered) {
   EXPECT_GT(poisoned, rounds / 2);
 }
 
+// A list that was renamed in is used by whoever comes next, and no later sync of the directory tells whether it is on
+// the disk.
+TEST(SyncFailure, OfTheDirectoryOfANewListPoisons) {
+  const FastDirectory root;
+  auto store = store::Store::Open(root.Join("store"), Options());
+  ASSERT_OK(store);
+  ASSERT_OK(test::PutText(**store, "a", "1"));
+  {
+    Fault fault;
+    fault.call = Call::kSyncDirectory;
+    fault.count = 2;  // the first is that of the segment's files, before the list
+    fault.error_number = EIO;
+    const Faults faults(fault);
+    EXPECT_ERROR(test::PutText(**store, "large", std::string(3u << 20, 'x')), ErrorCode::kIo);
+    EXPECT_TRUE(faults.has_failed());
+  }
+  EXPECT_ERROR(test::PutText(**store, "b", "1"), ErrorCode::kPoisoned);
+  EXPECT_ERROR((*store)->Flush(test::kLockTimeout), ErrorCode::kPoisoned);
+}
+
 // What nobody's data depends on yet may fail to be synced without harm: it is made anew by the next try.
 TEST(SyncFailure, OfAFileThatIsNotListedYetIsAnErrorAndNoPoison) {
   const FastDirectory root;

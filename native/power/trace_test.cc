@@ -223,6 +223,30 @@ TEST(PowerTrace, WhatIsListedIsOnTheDiskUnderItsName) {
   scene.Expect({"a", "b", "c"});
 }
 
+// A list whose owner died between its rename and the sync of the directory may be used by survivors, but their flush
+// must put it on the disk.
+TEST(PowerTrace, AListThatADeadOwnerDidNotSyncIsSyncedByTheNextFlushOfItsHeirs) {
+  Scene scene;
+  const test::BootWordsByHand words(scene.directory());
+  std::vector<std::string> ids;
+  const auto put = [&] {
+    ids.push_back(std::to_string(ids.size()));
+    scene.Put(ids.back(), 50000);
+  };
+  while (scene.store().Stats()->segments == 1) {
+    put();
+    scene.Flush();
+    scene.store().MakeSpaceAhead();
+  }
+  // Its owner synced the directory, then published the list: neither has happened.
+  scene.recorder().ForgetDirectorySync();
+  words->list_generation -= 1;
+  while (scene.store().LogTail().segment() == SegmentNumber{1}) put();
+  scene.Flush();
+  scene.Cut(Everything, true);
+  scene.Expect(ids);
+}
+
 // R7's second limit: the last flush before a cut has no later frame to vouch for it, so bytes of it that rot look like
 // a write that never finished. One frame later they are known for what they are.
 TEST(PowerTrace, RotInTheLastFlushLooksLikeTheEndAndIsDamageOnceALaterFrameVouches) {

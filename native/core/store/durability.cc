@@ -220,11 +220,12 @@ Status Store::SyncStructure(uint64_t timeout_us) {
 Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
   const Pin pin;
   THERMOCLINE_RETURN_IF_ERROR(CheckPoison());
-  if (StructureIsDue()) THERMOCLINE_RETURN_IF_ERROR(SyncStructure(timeout_us));
   if (IsPlanted(Fault::kWatermarkBeforeSync)) StoreRelaxed(boot_->watermark, LoadRelaxed(boot_->tail));
   Result<FlushPlan> planned = PlanFlush(scope, timeout_us);
   if (!planned.ok()) return planned.status();
   const FlushPlan& plan = *planned;
+  // Afterwards: who committed what the plan covers knew of its segment from a list that was marked unsynced before.
+  if (StructureIsDue()) THERMOCLINE_RETURN_IF_ERROR(SyncStructure(timeout_us));
   if (plan.to.none()) return Status::Ok();
   Result<std::shared_ptr<const format::Meta>> list = CurrentList();
   if (!list.ok()) return list.status();

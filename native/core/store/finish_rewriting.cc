@@ -1,5 +1,5 @@
-// What a compaction left that died in (c), between the rename of its list and the publication: finished by whoever
-// takes the write lock over, meets the list under the growth lock, or opens the store first.
+// What was left by an owner that died between the rename of a list and its publication, a compaction in (c) above all:
+// finished by whoever takes the write lock over, meets the list under the growth lock, or opens the store first.
 //
 // Thread rule: write lock held, or alone.
 
@@ -37,6 +37,8 @@ Status Store::FinishRewriting(const format::Meta& list) {
       StoreRelease(cell->position, format::kTombstone);
     }
   }
+  // Nor is it known that its owner came to sync the directory: the next flush does.
+  StoreRelease(boot_->structure_unsynced, uint64_t{1});
   PublishList(list);
   return Status::Ok();
 }

@@ -29,23 +29,30 @@ Status Store::WriteMetaBeside(const char* name, const format::Meta& meta, bool s
 Status Store::WriteMeta(format::Meta meta, bool sync) {
   THERMOCLINE_RETURN_IF_ERROR(WriteMetaBeside(kMetaNewName, meta, sync));
   THERMOCLINE_RETURN_IF_ERROR(io::Rename(directory_, kMetaNewName, kMetaName));
-  if (sync) THERMOCLINE_RETURN_IF_ERROR(directory_.Sync());
+  if (const Status synced = sync ? directory_.Sync() : Status::Ok(); !synced.ok()) {
+    return boot_ == nullptr ? synced : Poison(synced);
+  }
   if (!sync && boot_ == nullptr) created_unsynced_ = true;
   if (!sync && boot_ != nullptr) StoreRelease(boot_->structure_unsynced, uint64_t{1});
   PublishList(std::move(meta));
   return Status::Ok();
 }
 
-/// The list that was renamed in becomes everybody's.
+/// The list that was renamed in becomes everybody's. Whoever takes the write lock over publishes what it read without
+/// the growth lock and may be overtaken by a newer list meanwhile, so the generation is raised and never set back: a
+/// snapshot takes the list of the generation for one that has every segment with a visible record.
 void Store::PublishList(format::Meta meta) {
   auto list = std::make_shared<const format::Meta>(std::move(meta));
   {
     const std::lock_guard<std::mutex> guard(list_mutex_);
-    list_ = list;
+    if (list_ == nullptr || list_->list_generation < list->list_generation) list_ = list;
+    newest_listed_.store(list_->segments.back().number, std::memory_order_relaxed);
   }
-  newest_listed_.store(list->segments.back().number, std::memory_order_relaxed);
+  if (boot_ == nullptr) return;
   // Published last: whoever sees the generation finds the file.
-  if (boot_ != nullptr) StoreRelease(boot_->list_generation, list->list_generation);
+  uint64_t seen = LoadAcquire(boot_->list_generation);
+  while (seen < list->list_generation && !CompareExchange(boot_->list_generation, seen, list->list_generation)) {
+  }
 }
 
 Result<std::shared_ptr<const format::Meta>> Store::ReadMeta() const {

@@ -252,6 +252,21 @@ TEST(StoreRepair, AListThatItsOwnerDidNotPublishIsPublishedByTheNextOwnerOfGrowt
   EXPECT_OK((*newcomer)->Close());
 }
 
+// Goal: a publication that comes late, because its list was read without the growth lock, hides no newer list. Method:
+// the newer one is published by hand before the older.
+TEST(StoreRepair, AListThatWasOvertakenDoesNotSetTheGenerationBack) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  ASSERT_OK(test::PutText(*store, "first", "1"));
+  const test::BootWordsByHand words(store.path());
+  const uint64_t newer = words->list_generation + 100;
+  StoreRelease(words->list_generation, newer);
+  for (int i = 0; i < 200; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "1"));
+  store->MakeSpaceAhead();
+  EXPECT_EQ(store->Stats()->segments, 2u);
+  EXPECT_EQ(LoadAcquire(words->list_generation), newer);
+}
+
 TEST(StoreRepair, APoisonedStoreRefusesEveryWriteAndStillReads) {
   test::StoreFixture store(1);
   ASSERT_OK(store.Open());
