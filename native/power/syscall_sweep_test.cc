@@ -290,6 +290,7 @@ const std::vector<Kind>& Kinds() {
       {Call::kMap, {ENOMEM}},
       {Call::kStat, {EIO}},
       {Call::kLock, {ENOLCK}},
+      {Call::kRandom, {EIO, EINTR}},
   };
   return kinds;
 }

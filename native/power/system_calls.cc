@@ -61,7 +61,8 @@ const char* NameOf(Call call) {
                                     "ftruncate", "fallocate", "fallocate (punch)",
                                     "fdatasync", "fsync",     "fsync of a directory",
                                     "renameat",  "unlinkat",  "mkdir",
-                                    "mmap",      "fstat",     "fcntl"};
+                                    "mmap",      "fstat",     "fcntl",
+                                    "getrandom"};
   static_assert(sizeof kNames / sizeof kNames[0] == static_cast<size_t>(Call::kCount));
   return kNames[static_cast<size_t>(call)];
 }
@@ -106,7 +107,11 @@ int __real_mkdir(const char* path, mode_t mode);
 void* __real_mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset);
 int __real_fstat(int descriptor, struct stat* info);
 int __real_fcntl(int descriptor, int command, ...);
+int __real_mkdirat(int directory, const char* path, mode_t mode);
 int __real_fstatfs(int descriptor, struct statfs* info);
+int __real_stat(const char* path, struct stat* info);
+int __real_statx(int directory, const char* path, int flags, unsigned mask, struct statx* info);
+ssize_t __real_read(int descriptor, void* bytes, size_t size);
 
 ssize_t __real_getrandom(void* bytes, size_t size, unsigned flags);
 
@@ -138,6 +143,10 @@ int __wrap_openat(int directory, const char* path, int flags, ...) {
 ssize_t __wrap_pread(int descriptor, void* bytes, size_t size, off_t offset) {
   return Ask<ssize_t>({Call::kRead, descriptor},
                       [&](uint64_t) { return __real_pread(descriptor, bytes, size, offset); });
+}
+
+ssize_t __wrap_read(int descriptor, void* bytes, size_t size) {
+  return Ask<ssize_t>({Call::kRead, descriptor}, [&](uint64_t) { return __real_read(descriptor, bytes, size); });
 }
 
 ssize_t __wrap_pwrite(int descriptor, const void* bytes, size_t size, off_t offset) {
@@ -183,6 +192,12 @@ int __wrap_mkdir(const char* path, mode_t mode) {
   return Ask<int>(call, [&](uint64_t) { return __real_mkdir(path, mode); });
 }
 
+int __wrap_mkdirat(int directory, const char* path, mode_t mode) {
+  CallInfo call{Call::kMakeDirectory, directory};
+  call.name = path;
+  return Ask<int>(call, [&](uint64_t) { return __real_mkdirat(directory, path, mode); });
+}
+
 void* __wrap_mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
   void* mapped = MAP_FAILED;
   const int result = Ask<int>({Call::kMap, descriptor}, [&](uint64_t) {
@@ -193,19 +208,29 @@ void* __wrap_mmap(void* address, size_t length, int protection, int flags, int d
 }
 
 ssize_t __wrap_getrandom(void* bytes, size_t size, unsigned flags) {
-  const std::lock_guard<std::mutex> lock(thermocline::power::random_mutex);
-  auto& random = thermocline::power::random_bytes;
-  if (!random) return __real_getrandom(bytes, size, flags);
-  for (size_t i = 0; i < size; ++i) static_cast<char*>(bytes)[i] = static_cast<char>(random->Next());
-  return static_cast<ssize_t>(size);
+  return Ask<ssize_t>({Call::kRandom}, [&](uint64_t) {
+    const std::lock_guard<std::mutex> lock(thermocline::power::random_mutex);
+    auto& random = thermocline::power::random_bytes;
+    if (!random) return __real_getrandom(bytes, size, flags);
+    for (size_t i = 0; i < size; ++i) static_cast<char*>(bytes)[i] = static_cast<char>(random->Next());
+    return static_cast<ssize_t>(size);
+  });
 }
 
 int __wrap_fstat(int descriptor, struct stat* info) {
   return Ask<int>({Call::kStat, descriptor}, [&](uint64_t) { return __real_fstat(descriptor, info); });
 }
 
+int __wrap_stat(const char* path, struct stat* info) {
+  return Ask<int>({Call::kStat}, [&](uint64_t) { return __real_stat(path, info); });
+}
+
+int __wrap_statx(int directory, const char* path, int flags, unsigned mask, struct statx* info) {
+  return Ask<int>({Call::kStat, directory}, [&](uint64_t) { return __real_statx(directory, path, flags, mask, info); });
+}
+
 int __wrap_fstatfs(int descriptor, struct statfs* info) {
-  const int result = __real_fstatfs(descriptor, info);
+  const int result = Ask<int>({Call::kStat, descriptor}, [&](uint64_t) { return __real_fstatfs(descriptor, info); });
   const uint32_t type = thermocline::power::other_file_system.load();
   if (result == 0 && type != 0) info->f_type = type;
   return result;

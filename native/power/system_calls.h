@@ -26,6 +26,7 @@ enum class Call : uint8_t {
   kMap,
   kStat,
   kLock,
+  kRandom,
   kCount
 };
 

@@ -83,11 +83,13 @@ StoreCopy::~StoreCopy() {
 }
 
 void StoreCopy::Discard() {
-  if (!made_.is_open()) return;
-  const Result<std::vector<std::string>> names = io::ListDirectory(made_);
-  if (!names.ok()) return;
-  for (const std::string& name : *names) {
-    if (IsStoreFileName(name)) static_cast<void>(io::Unlink(made_, name.c_str()).ok());
+  if (beside_.empty()) return;
+  if (made_.is_open()) {
+    const Result<std::vector<std::string>> names = io::ListDirectory(made_);
+    if (!names.ok()) return;
+    for (const std::string& name : *names) {
+      if (IsStoreFileName(name)) static_cast<void>(io::Unlink(made_, name.c_str()).ok());
+    }
   }
   static_cast<void>(io::RemoveDirectory(parent_, beside_.c_str()).ok());
   made_.Close();

@@ -299,6 +299,8 @@ void Salvager::ScanPart(uint32_t index) {
   uint64_t end = part.log_end;
   if (meta_ && meta_->watermark.segment() == part.number) end = std::max(end, meta_->watermark.offset());
   if (at < end) ScanRecords(index, scan, at, std::min<uint64_t>(end, std::max<uint64_t>(at, log.size())), 1);
+  // A log that is listed and not there, of whose end nobody knows: no sequence behind it tells of what it held.
+  if (meta_ && end == 0 && log.empty()) damage_ += 1;
 }
 
 /// The records that hold in a stretch, of which `expected` should be there, or at least that many.

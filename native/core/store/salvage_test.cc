@@ -1,7 +1,12 @@
 // Salvage brings back what holds by its checksum, says what it could not read, and leaves the damaged store as it was.
 
 #include <atomic>
+#include <functional>
+#include <limits>
 
+#include "core/base/crc32c.h"
+#include "core/base/limits.h"
+#include "core/format/blocks.h"
 #include "core/store/log_reader.h"
 #include "core/store/salvage.h"
 #include "test/store_fixture.h"
@@ -163,6 +168,185 @@ TEST(StoreSalvage, RefusesWhatIsNoStoreAndAPlaceThatIsTaken) {
   EXPECT_FALSE(std::filesystem::exists(original.target()));
   EXPECT_ERROR(Salvage(original.store.path(), original.store.path()), ErrorCode::kExists);
   EXPECT_ERROR(Salvage(original.store.path(), original.store.Join("inside")), ErrorCode::kArgumentRange);
+}
+
+/// Changes a struct of a file in place.
+template <typename T, typename Change>
+void Rewrite(const std::string& path, uint64_t offset, Change change) {
+  std::string bytes = test::ReadFileBytes(path);
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof value);
+  change(value);
+  std::memcpy(bytes.data() + offset, &value, sizeof value);
+  test::WriteFileBytes(path, bytes);
+}
+
+// Goal: an embedding whose block is lost is taken from its image. Method: the blocks of the last flush are zeros.
+TEST(StoreSalvage, TakesEmbeddingsFromImagesWhenTheirBlocksAreLost) {
+  test::StoreFixture store(kDimensions, Durability::kFlush);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  std::map<std::string, Memory> memories;
+  const auto put = [&](int number) {
+    Memory memory;
+    memory.id = "m" + std::to_string(number);
+    memory.embedding = test::EmbeddingOf(static_cast<uint64_t>(number), kDimensions);
+    ASSERT_OK(test::Put(*store, memory));
+    memories[memory.id] = memory;
+  };
+  for (int i = 0; i < 5; ++i) put(i);
+  ASSERT_OK(store->Flush(test::kLockTimeout, FlushScope::kBlocks));
+  for (int i = 5; i < 9; ++i) put(i);
+  ASSERT_OK(store->Flush(test::kLockTimeout));
+  put(9);  // of this one nothing but its block is anywhere
+  const Result<Snapshot> snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  const Segment& segment = *snapshot->parts[0].segment;
+  const uint64_t embeddings = segment.BlocksBytesFor(5);
+  const uint64_t end = segment.BlocksBytesFor(10);
+  store.Kill();
+  std::string blocks = test::ReadFileBytes(store.Join("1.blocks"));
+  std::fill(blocks.begin() + static_cast<ptrdiff_t>(embeddings), blocks.begin() + static_cast<ptrdiff_t>(end), '\0');
+  test::WriteFileBytes(store.Join("1.blocks"), blocks);
+  const std::string target = store.directory().Join("salvaged");
+  const Result<SalvageResult> result = Salvage(store.path(), target);
+  ASSERT_OK(result);
+  EXPECT_EQ(result->memories, 10u);
+  EXPECT_EQ(result->lost, 1u);
+  auto salvaged = Store::Open(target, store.options);
+  ASSERT_OK(salvaged);
+  for (int i = 0; i < 9; ++i) {
+    const std::string id = "m" + std::to_string(i);
+    EXPECT_TRUE(test::Get(**salvaged, id)->embedding == memories[id].embedding);
+  }
+  EXPECT_TRUE(test::Get(**salvaged, "m9")->embedding.empty());
+  EXPECT_OK((*salvaged)->Close());
+}
+
+TEST(StoreSalvage, WithoutMetaAndBlocksTheTextsAreLeft) {
+  for (const uint32_t dimensions_said : {kDimensions, 0u, kDimensionsMax + 1}) {
+    Original original;
+    for (const char* name : {"1.blocks", "2.blocks"}) std::filesystem::remove(original.store.Join(name));
+    Rewrite<format::MetaHeader>(original.store.Join("meta"), 0, [&](format::MetaHeader& header) {
+      header.crc ^= 1;
+      header.dimensions = dimensions_said;
+      header.metric = 77;
+    });
+    uint64_t embeddings = 0;
+    for (auto& [id, memory] : original.memories) {
+      embeddings += memory.embedding.empty() ? 0 : 1;
+      memory.embedding.clear();
+      memory.activation = 1;
+      memory.last_access = memory.created_at;
+      memory.recall_count = 0;
+    }
+    ExpectSalvaged(original, original.memories, embeddings, original.sequence, format::Metric::kCosine);
+  }
+}
+
+TEST(StoreSalvage, StatisticsThatCannotBeAreNotTaken) {
+  const auto change = [](double activation, double last_access, uint64_t recall_count, Memory* memory) {
+    Original original;
+    const std::optional<format::BlocksHeader> layout =
+        format::DecodeBlocksHeader(test::ReadFileBytes(original.store.Join("1.blocks")));
+    ASSERT_TRUE(layout.has_value());
+    const uint64_t at = layout->statistics_offset + sizeof(format::Statistics) * 50;
+    Rewrite<format::Statistics>(original.store.Join("1.blocks"), at, [&](format::Statistics& statistics) {
+      statistics = {activation, last_access, recall_count};
+    });
+    *memory = original.memories["m50"];
+    memory->activation = 1;
+    memory->last_access = memory->created_at;
+    memory->recall_count = 0;
+    original.memories["m50"] = *memory;
+    ExpectSalvaged(original, original.memories, 0, original.sequence);
+  };
+  Memory memory;
+  change(std::numeric_limits<double>::infinity(), 1, 1, &memory);
+  change(-1, 1, 1, &memory);
+  change(1, std::numeric_limits<double>::quiet_NaN(), 1, &memory);
+  change(1, 1, uint64_t{1} << 60, &memory);
+}
+
+// Goal: bytes that no writer of ours made pass no further, though their checksum holds. Method: record m50 gets
+// another field and a new seal.
+TEST(StoreSalvage, ASealedRecordThatNoWriterMadeIsLeftOut) {
+  const auto with = [](const std::function<void(format::RecordHeader&, Original&, const format::Salt&)>& change,
+                       uint64_t lost) {
+    Original original;
+    ASSERT_OK(original.store.Open());
+    const format::Salt salt = original.store->salt();
+    ASSERT_OK(original.store.Close());
+    const std::string log = original.store.Join("1.log");
+    Rewrite<format::RecordHeader>(log, original.record_of_50,
+                                  [&](format::RecordHeader& header) { change(header, original, salt); });
+    std::string bytes = test::ReadFileBytes(log);
+    format::SealRecord(bytes.data() + original.record_of_50,
+                       format::FrameSeed(salt, Position(SegmentNumber{1}, original.record_of_50)));
+    test::WriteFileBytes(log, bytes);
+    original.memories.erase("m50");
+    ExpectSalvaged(original, original.memories, lost, original.sequence);
+  };
+  with([](format::RecordHeader& header, Original&, const format::Salt&) { header.sequence = 0; }, 1);
+  with([](format::RecordHeader& header, Original&, const format::Salt&) { header.sequence = uint64_t{1} << 60; }, 1);
+  with([](format::RecordHeader& header, Original&, const format::Salt&) { header.sequence = 3; }, 1);
+  with(
+      [](format::RecordHeader& header, Original& original, const format::Salt& salt) {
+        float embedding[kDimensions];
+        std::fill(std::begin(embedding), std::end(embedding), std::numeric_limits<float>::quiet_NaN());
+        std::string blocks = test::ReadFileBytes(original.store.Join("1.blocks"));
+        std::memcpy(blocks.data() + original.block_of_50, embedding, sizeof embedding);
+        test::WriteFileBytes(original.store.Join("1.blocks"), blocks);
+        const auto slot = static_cast<Slot>(header.slot);
+        header.embedding_crc = Crc32c(format::BlockSeed(salt, SegmentNumber{1}, slot), embedding, sizeof embedding);
+      },
+      1);
+}
+
+// Goal: what cannot be guessed is refused, in time that does not follow from the bytes. Method: no meta, and logs in
+// which everything that looks like a frame is none.
+TEST(StoreSalvage, WithoutMetaFramesThatDisagreeAreNoStore) {
+  Original original;
+  std::filesystem::remove(original.store.Join("meta"));
+  for (const char* name : {"1.log", "2.log"}) {
+    std::string log = test::ReadFileBytes(original.store.Join(name));
+    for (uint64_t at = format::kHeaderBytes; at + sizeof(format::FrameHeader) <= log.size(); at += 8) {
+      uint32_t magic = 0;
+      std::memcpy(&magic, log.data() + at, sizeof magic);
+      if (magic == format::kFrameMagic) log[at + offsetof(format::FrameHeader, body_bytes) + 5] ^= 1;
+    }
+    test::WriteFileBytes(original.store.Join(name), log);
+  }
+  EXPECT_ERROR(Salvage(original.store.path(), original.target()), ErrorCode::kNotAStore);
+  EXPECT_FALSE(std::filesystem::exists(original.target()));
+}
+
+// A store that was killed has said nowhere what its last log held.
+TEST(StoreSalvage, AListedLogThatIsNotThereIsSaidToBeLost) {
+  for (const bool is_empty : {false, true}) {
+    test::StoreFixture store(1);
+    ASSERT_OK(store.Open());
+    ASSERT_OK(test::PutText(*store, "a", "1"));
+    store.Kill();
+    if (is_empty) {
+      test::WriteFileBytes(store.Join("1.log"), "");
+    } else {
+      std::filesystem::remove(store.Join("1.log"));
+    }
+    const std::string target = store.directory().Join("salvaged");
+    const Result<SalvageResult> result = Salvage(store.path(), target);
+    ASSERT_OK(result);
+    EXPECT_EQ(result->memories, 0u);
+    EXPECT_EQ(result->lost, 1u);
+  }
+}
+
+TEST(StoreSalvage, AFileIsNoStore) {
+  Original original;
+  const std::string file = original.store.directory().Join("file");
+  test::WriteFileBytes(file, "text");
+  EXPECT_ERROR(Salvage(file, original.target()), ErrorCode::kNotAStore);
+  EXPECT_ERROR(Salvage(file + "/within", original.target()), ErrorCode::kNotAStore);
 }
 
 }  // namespace
