@@ -68,8 +68,12 @@ Status Store::VisitBlocks(const Segment& segment, uint64_t from, uint64_t to, Vi
     for (uint32_t i = 0; i < frame->record_count; ++i) {
       const auto record = ReadRecord(segment, record_at);
       if (!record) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), record_at);
-      if (record->kind() != format::RecordKind::kDelete && !visit(record->slot(), record->has(format::kHasEmbedding))) {
-        return Status::Ok();
+      if (record->kind() != format::RecordKind::kDelete) {
+        const Slot slot = record->slot();
+        // A damaged number leads outside of the mapping, or to a block of which another record has the image.
+        const bool owns = segment.Covers(slot) && LoadRelaxed(segment.record(slot)) == record_at;
+        if (!owns) return Status::Corrupt(FileRole::kLog, Raw(segment.number()), record_at);
+        if (!visit(slot, record->has(format::kHasEmbedding))) return Status::Ok();
       }
       record_at += record->header.length;
     }
