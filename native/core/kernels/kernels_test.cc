@@ -3,9 +3,13 @@
 
 #include "core/kernels/kernels.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <bit>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -240,6 +244,23 @@ TEST(Kernels, SelectionsAgree) {
       }
     }
   });
+}
+
+// Goal: a machine with the fastest kernels can be told to use others. Method: this program again, with the variable.
+TEST(Kernels, AreTheOnesThatTheVariableNames) {
+  if (const char* wanted = std::getenv("THERMOCLINE_KERNELS"); wanted != nullptr) {
+    EXPECT_EQ(std::string(Best().name), wanted);
+    return;
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setenv("THERMOCLINE_KERNELS", kScalarKernels.name, 1);
+    ::execl("/proc/self/exe", "thermocline_test", "Kernels.AreTheOnes", static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 
+#include "core/base/crc32c.h"
 #include "core/base/limits.h"
 #include "core/search/caches.h"
 #include "core/search/memory_filter.h"
@@ -335,6 +337,65 @@ TEST(FieldIndex, PathsAreReadFromAJsonArrayOfStrings) {
   std::string many = "[\"x\"";
   for (uint32_t i = 0; i < kIndexedPathsMax; ++i) many += ",\"x\"";
   EXPECT_ERROR(ReadPaths(many + "]"), ErrorCode::kArgumentRange);
+}
+
+// Goal: a file of keys is believed of this segment, this store and these paths alone. Method: each field of its header
+// says something else, sealed as if it had been written so; the columns are wrong, so that believing shows.
+TEST(FieldIndex, FilesThatSayTheyAreOfSomethingElseAreNotBelieved) {
+  Random random(TestSeed());
+  const std::vector<std::function<void(format::KeysHeader&)>> changes = {
+      [](format::KeysHeader& header) { header.magic ^= 1; },
+      [](format::KeysHeader& header) { header.layout += 1; },
+      [](format::KeysHeader& header) { header.store_id.low ^= 1; },
+      [](format::KeysHeader& header) { header.segment += 1; },
+      [](format::KeysHeader& header) { header.slots += 1; },
+      [](format::KeysHeader& header) { header.paths += 1; },
+      [](format::KeysHeader& header) { header.paths_hash ^= 1; },
+      [](format::KeysHeader& header) { header.columns_crc ^= 1; },
+  };
+  for (const auto& change : changes) {
+    test::StoreFixture store(kDimensions);
+    store.options.with_helper = false;
+    ASSERT_OK(store.Open());
+    FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, true);
+    WriteAtRandom(*store, random, 900);
+    FieldIndex::Of(*store).Tend(*store, kGo);
+    const std::vector<std::string> files = KeysFiles(*store);
+    ASSERT_FALSE(files.empty());
+    const std::string path = store.Join(files[0]);
+    std::string bytes = test::ReadFileBytes(path);
+    std::fill(bytes.begin() + sizeof(format::KeysHeader), bytes.end(), '\0');
+    format::KeysHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    header.columns_crc = Crc32c(0, bytes.data() + sizeof header, bytes.size() - sizeof header);
+    change(header);
+    header.crc = Crc32c(0, reinterpret_cast<const char*>(&header) + 16, sizeof header - 16);
+    std::memcpy(bytes.data(), &header, sizeof header);
+    ASSERT_OK(store.Close());
+    test::WriteFileBytes(path, bytes);
+    ASSERT_OK(store.Open());
+    FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, true);
+    ExpectAnswers(*store, random, 4);
+  }
+}
+
+TEST(FieldIndex, WhoMayNotWriteMakesNoFilesAndAnswersAllTheSame) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  FieldIndex::Of(*store).Declare({"a", "n"}, false);
+  WriteAtRandom(*store, random, 900);
+  const std::atomic<bool> stopped{true};
+  FieldIndex::Of(*store).Tend(*store, stopped);
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  EXPECT_TRUE(KeysFiles(*store).empty());
+  ExpectAnswers(*store, random, 4);
+  const std::atomic<bool> never{false};
+  ASSERT_OK(store->Compact(test::kLockTimeout, never));
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  EXPECT_TRUE(KeysFiles(*store).empty());
+  ExpectAnswers(*store, random, 4);
 }
 
 }  // namespace

@@ -187,5 +187,85 @@ TEST(StoreClose, OfOneHandleLeavesTheOthersOfItsProcessOpen) {
   ASSERT_OK(ReleaseStore(*second));
 }
 
+TEST(StoreRegistry, KeepsDirectoriesApartAndRefusesWhatTheOpenOneIsNot) {
+  TempDirectory directory;
+  OpenOptions options;
+  options.dimensions = 2;
+  auto first = AcquireStore(directory.Join("first"), options);
+  ASSERT_OK(first);
+  auto second = AcquireStore(directory.Join("second"), options);
+  ASSERT_OK(second);
+  EXPECT_FALSE(*first == *second);
+  EXPECT_TRUE(*AcquireStore(directory.Join("second/"), options) == *second);
+  options.dimensions = 3;
+  EXPECT_ERROR(AcquireStore(directory.Join("second"), options), ErrorCode::kDimension);
+  options.create = false;
+  EXPECT_ERROR(AcquireStore(directory.Join("third"), options), ErrorCode::kNotFound);
+  for (const auto& store : {*first, *second, *second}) EXPECT_OK(ReleaseStore(store));
+  EXPECT_OK(ReleaseStore(*second));  // whom nobody has open is nobody's to close
+}
+
+TEST(StoreRegistry, AHandleThatAsksForMoreDurabilityGetsItForAll) {
+  TempDirectory directory;
+  OpenOptions options;
+  options.dimensions = 2;
+  options.durability = Durability::kNone;
+  auto first = AcquireStore(directory.Join("store"), options);
+  ASSERT_OK(first);
+  Fill(**first, 0, 3);
+  EXPECT_EQ((*first)->Stats()->durable_sequence, 0u);
+  options.durability = Durability::kCommit;
+  auto second = AcquireStore(directory.Join("store"), options);
+  ASSERT_OK(second);
+  ASSERT_OK((*first)->Flush(test::kLockTimeout));
+  EXPECT_EQ((*first)->Stats()->durable_sequence, 3u);
+  EXPECT_OK(ReleaseStore(*first));
+  EXPECT_OK(ReleaseStore(*second));
+}
+
+// Goal: who joins a session believes its files no more than others do. Method: each is damaged while somebody has the
+// store open, in a copy of the bytes that is put back.
+TEST(StoreClose, WhoComesLaterRefusesASessionWhoseFilesAreDamaged) {
+  test::StoreFixture store(2);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 5);
+  const auto expect_refused = [&](const char* name, uint64_t offset, char bit, FileRole role) {
+    const auto flip = [&] {
+      std::fstream file(store.Join(name), std::ios::binary | std::ios::in | std::ios::out);
+      file.seekg(static_cast<std::streamoff>(offset));
+      const char byte = static_cast<char>(file.get() ^ bit);
+      file.seekp(static_cast<std::streamoff>(offset));
+      file.put(byte);
+    };
+    flip();
+    const Result<std::shared_ptr<Store>> other = Store::Open(store.path(), store.options);
+    EXPECT_ERROR(other, ErrorCode::kCorrupt);
+    if (!other.ok()) EXPECT_TRUE(other.status().role() == role);
+    flip();
+  };
+  expect_refused("lock", 0, 1, FileRole::kLock);
+  expect_refused("cache", 0, 1, FileRole::kCache);
+  expect_refused("cache", 20, 4, FileRole::kCache);
+  auto other = Store::Open(store.path(), store.options);
+  ASSERT_OK(other);
+  ExpectFilled(**other, 5);
+  EXPECT_OK((*other)->Close());
+  EXPECT_OK((*other)->Close());  // again
+}
+
+TEST(StoreClose, AReaderMakesNoStoreAndReadsTheOneThatIsThere) {
+  test::StoreFixture store(2);
+  store.options.read_only = true;
+  EXPECT_ERROR(store.Open(), ErrorCode::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(store.path()));
+  store.options.read_only = false;
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 5);
+  ASSERT_OK(store.Close());
+  store.options.read_only = true;
+  ASSERT_OK(store.Open());
+  ExpectFilled(*store, 5);
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "core/base/limits.h"
 #include "core/store/log_reader.h"
 #include "test/store_fixture.h"
 
@@ -312,6 +313,75 @@ TEST(Compact, AnyHistoryIsWhatAMapSays) {
       break;
     }
   }
+}
+
+/// One record of so many bytes.
+void PutLarge(Store& store, const std::string& id, uint64_t bytes) {
+  EXPECT_OK(test::PutText(store, id, std::string(bytes, 'x')));
+}
+
+// Goal: what lives in a well filled segment is not copied for its neighbour's sake. Method: a small segment with a dead
+// record beside one that is more than half full and has none.
+TEST(Compact, LeavesAWellFilledNeighbourAsItIs) {
+  test::StoreFixture store(1);
+  store.options.expected_records = kSegmentSlotsMax;
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  for (int i = 0; i < 50; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "text"));
+  PutLarge(*store, "first", 40u << 20);
+  PutLarge(*store, "second", 40u << 20);  // closes the segment of the first
+  PutLarge(*store, "third", 40u << 20);
+  ASSERT_EQ(store->TakeSnapshot()->parts.size(), 3u);
+  // Nothing is dead, and no two neighbours are small: nothing to do.
+  EXPECT_EQ(CompactAll(*store).segments, 0u);
+  ASSERT_OK(test::Delete(*store, "second"));
+  EXPECT_GE(CompactAll(*store).segments, 1u);
+  EXPECT_EQ(store->size(), 52u);
+  test::ExpectWhole(*store);
+}
+
+TEST(Compact, ByItselfOnlyWhenThePolicySaysSoAndNotInVain) {
+  test::StoreFixture store(1);
+  store.options.with_helper = false;
+  store.options.auto_compact = std::nullopt;
+  ASSERT_OK(store.Open());
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 300; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), std::string(100, 'x')));
+  }
+  const uint64_t dead = store->Stats()->bytes_dead;
+  ASSERT_GT(dead, 0u);
+  EXPECT_FALSE(store->CompactWhenDue());  // never
+  store->SetAutoCompact(AutoCompact{0.0, 2 * dead});
+  EXPECT_FALSE(store->CompactWhenDue());  // too few bytes
+  store->SetAutoCompact(AutoCompact{1.0, 1});
+  EXPECT_FALSE(store->CompactWhenDue());  // too small a share
+  ASSERT_OK(test::PutText(*store, "0", "x"));
+  store->SetAutoCompact(AutoCompact{0.0, 1});
+  EXPECT_FALSE(store->CompactWhenDue());  // hardly more than when it was last looked at
+  for (int i = 0; i < 300; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), std::string(100, 'x')));
+  EXPECT_TRUE(store->CompactWhenDue());
+  EXPECT_LT(store->Stats()->bytes_dead, dead);
+  EXPECT_EQ(store->size(), 300u);
+  test::ExpectWhole(*store);
+}
+
+TEST(Compact, GivesUpWaitingForAnotherWhenItIsCancelled) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  auto other = Store::Open(store.path(), store.options);
+  ASSERT_OK(other);
+  for (int i = 0; i < 300; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "text"));
+  for (int i = 0; i < 300; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "text"));
+  const std::atomic<bool> cancelled{true};
+  CompactPolicy policy;
+  policy.between = [&] {
+    EXPECT_ERROR((*other)->Compact(test::kLockTimeout, cancelled), ErrorCode::kAborted);
+    EXPECT_ERROR((*other)->Compact(0, kNever), ErrorCode::kBusy);
+  };
+  EXPECT_OK(store->Compact(test::kLockTimeout, kNever, policy));
+  EXPECT_ERROR(store->Compact(test::kLockTimeout, cancelled), ErrorCode::kAborted);
+  EXPECT_OK((*other)->Close());
+  test::ExpectWhole(*store);
 }
 
 }  // namespace

@@ -99,5 +99,30 @@ TEST(StoreDamage, VerifyAndChangesReportADamagedFrameInTheMiddle) {
   }
 }
 
+// Goal: a block that rotted gets no fresh checksum by an update. Method: a bit of the embedding that it carries on.
+TEST(StoreDamage, AnUpdateOfADamagedEmbeddingIsRefused) {
+  test::StoreFixture store(4);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 10);
+  const Result<std::optional<MemoryRef>> found = store->Find("5");
+  ASSERT_OK(found);
+  float* const embedding = (*found)->segment->embedding((*found)->record.slot());
+  const auto update = [&] {
+    PatchInput patch;
+    patch.id = "5";
+    patch.set_confidence = true;
+    patch.confidence = 0.25;
+    Batch batch(store->hash_key());
+    batch.Update(patch, false);
+    return store->Commit(batch, test::kLockTimeout);
+  };
+  embedding[1] = -embedding[1];
+  EXPECT_ERROR(update(), ErrorCode::kCorrupt);
+  EXPECT_EQ(store->sequence(), 10u);
+  embedding[1] = -embedding[1];
+  EXPECT_OK(update());
+  test::ExpectWhole(*store);
+}
+
 }  // namespace
 }  // namespace thermocline::store

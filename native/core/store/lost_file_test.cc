@@ -348,5 +348,76 @@ TEST(LostFile, AFaultOutsideOfAStoreStillEndsTheProcess) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
 }
 
+void PlainHandler(int) { earlier_calls = earlier_calls + 1; }
+
+void ChildOfPlain() {
+  ::signal(SIGBUS, PlainHandler);
+  test::StoreFixture store(4);
+  ASSERT_OK(store.Open());
+  ::raise(SIGBUS);
+  EXPECT_EQ(static_cast<int>(earlier_calls), 1);
+}
+
+TEST(LostFile, APlainHandlerThatWasThereBeforeIsCalledToo) {
+  if (test::kThreadSanitizer) return;
+  if (std::getenv(kChildVariable) != nullptr) return ChildOfPlain();
+  EXPECT_EQ(RunChild("LostFile.APlainHandler", "plain"), 0);
+}
+
+/// Touches a page of a stranger's file that is cut.
+void FaultElsewhere() {
+  const TempDirectory directory;
+  test::WriteFileBytes(directory.Join("other"), std::string(kPage, 'x'));
+  const auto opened = io::File::OpenDirectory(directory.path().c_str());
+  ASSERT_OK(opened);
+  const auto file = io::File::Open(*opened, "other", io::File::Mode::kReadWrite, FileRole::kNone);
+  ASSERT_OK(file);
+  void* const mapped = ::mmap(nullptr, kPage, PROT_READ, MAP_SHARED, file->descriptor(), 0);
+  Cut(directory.Join("other"), 0);
+  static_cast<void>(*static_cast<volatile char*>(mapped));
+}
+
+// A process that ignores the signal is not ended by who sends it; a fault cannot be ignored.
+TEST(LostFile, WhoIgnoresTheSignalGoesOnUnlessItIsAFault) {
+  if (test::kThreadSanitizer) return;
+  if (const char* which = std::getenv(kChildVariable); which != nullptr) {
+    ::signal(SIGBUS, std::strcmp(which, "default") == 0 ? SIG_DFL : SIG_IGN);
+    test::StoreFixture store(4);
+    ASSERT_OK(store.Open());
+    if (std::strcmp(which, "sent") == 0) {
+      ::raise(SIGBUS);
+    } else {
+      FaultElsewhere();
+    }
+    return;
+  }
+  EXPECT_EQ(RunChild("LostFile.WhoIgnoresTheSignal", "sent"), 0);
+  for (const char* which : {"fault", "default"}) {
+    const int status = RunChild("LostFile.WhoIgnoresTheSignal", which);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+  }
+}
+
+// Goal: a mapping that nobody watches is still no end of the process. Method: a file without a store is cut, shared and
+// as a private mapping, where the page that takes its place is all ones.
+TEST(LostFile, OfAMappingThatNobodyWatchesIsReplacedInSilence) {
+  if (test::kThreadSanitizer) return;
+  for (const bool is_private : {false, true}) {
+    const TempDirectory directory;
+    test::WriteFileBytes(directory.Join("other"), std::string(2 * kPage, 'x'));
+    const auto opened = io::File::OpenDirectory(directory.path().c_str());
+    ASSERT_OK(opened);
+    const auto file = io::File::Open(*opened, "other", io::File::Mode::kReadWrite, FileRole::kNone);
+    ASSERT_OK(file);
+    const auto kind = is_private ? io::Mapping::Kind::kPrivate : io::Mapping::Kind::kShared;
+    const Result<io::Mapping> map = io::Mapping::Map(*file, 0, 2 * kPage, kind);
+    ASSERT_OK(map);
+    Cut(directory.Join("other"), kPage);
+    const volatile char* const bytes = map->data();
+    EXPECT_EQ(static_cast<int>(bytes[0]), static_cast<int>('x'));
+    EXPECT_EQ(static_cast<int>(bytes[kPage]), is_private ? -1 : 0);
+  }
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -129,5 +129,73 @@ TEST(StoreMisuse, TheLargestThatIsAllowedIsStored) {
   test::ExpectWhole(*store);
 }
 
+TEST(StoreMisuse, ABatchOfConditionsAloneChecksAndWritesNothing) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  ASSERT_OK(test::PutText(*store, "a", "1"));
+  Batch batch(store->hash_key());
+  EXPECT_EQ(*store->Commit(batch, test::kLockTimeout), 1u);
+  batch.Check("a", false, 1);
+  batch.Check("b", false, 0);
+  EXPECT_EQ(*store->Commit(batch, test::kLockTimeout), 1u);
+  batch.Check("a", false, 7);
+  EXPECT_ERROR(store->Commit(batch, test::kLockTimeout), ErrorCode::kConflict);
+  EXPECT_EQ(store->sequence(), 1u);
+}
+
+TEST(StoreMisuse, APatchThatIsTooLargeIsRefused) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  ASSERT_OK(test::PutText(*store, "a", "1"));
+  const std::string large(kContentBytesMax + 1, 'x');
+  for (const bool is_content : {true, false}) {
+    PatchInput patch;
+    patch.id = "a";
+    patch.set_content = patch.has_content = is_content;
+    patch.set_metadata = !is_content;
+    (is_content ? patch.content : patch.metadata) = large;
+    Batch batch(store->hash_key());
+    batch.Update(patch, false);
+    EXPECT_ERROR(store->Commit(batch, test::kLockTimeout), ErrorCode::kTooLarge);
+  }
+  EXPECT_EQ(test::Get(*store, "a")->content.value_or(""), "1");
+}
+
+TEST(StoreMisuse, ACopysSequencesNeverGoBack) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  Batch batch(store->hash_key());
+  batch.first_sequence = 10;
+  batch.Delete("absent", false);
+  EXPECT_EQ(*store->Commit(batch, test::kLockTimeout), 10u);
+  batch.first_sequence = 10;
+  EXPECT_ERROR(store->Commit(batch, test::kLockTimeout), ErrorCode::kArgumentRange);
+  EXPECT_EQ(store->sequence(), 10u);
+}
+
+TEST(StoreMisuse, TextThatIsKnownToBeAsciiIsNotLookedAtAgain) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  Batch batch(store->hash_key());
+  PutInput put;
+  put.id = "a";
+  put.has_content = true;
+  put.content = "text";
+  put.content_ascii = put.metadata_ascii = true;
+  batch.Put(put, false);
+  ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+  PatchInput patch;
+  patch.id = "a";
+  patch.set_metadata = true;
+  patch.metadata = R"({"b":1})";
+  patch.metadata_ascii = true;
+  batch.Clear();
+  batch.Update(patch, false);
+  ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+  const Result<std::optional<MemoryRef>> found = store->Find("a");
+  ASSERT_OK(found);
+  EXPECT_TRUE((*found)->record.has(format::kContentAscii) && (*found)->record.has(format::kMetadataAscii));
+}
+
 }  // namespace
 }  // namespace thermocline::store

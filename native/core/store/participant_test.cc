@@ -164,5 +164,30 @@ TEST(SharedLock, GivenBackUnrepairedIsTheDeadOwnersForTheNextWhoAsks) {
   EXPECT_TRUE(second.lock->Acquire(0) == SharedLock::Outcome::kAcquiredFromDead);
 }
 
+TEST(Participant, WhenEveryNumberIsTakenNobodyElseJoins) {
+  const Session session;
+  const io::File file = session.OpenLock();
+  // One descriptor's locks are one owner's: the last number is looked for by another.
+  for (uint32_t number = 1; number <= format::kParticipantsMax; ++number) {
+    const Result<bool> taken = io::TryLockByte(file, format::kParticipantByte + number);
+    ASSERT_OK(taken);
+    ASSERT_TRUE(*taken);
+  }
+  const io::File other = session.OpenLock();
+  EXPECT_ERROR(JoinSession(other, session.lines()), ErrorCode::kBusy);
+  io::UnlockByte(file, format::kParticipantByte + format::kParticipantsMax);
+  const Result<Participant> joined = JoinSession(other, session.lines());
+  ASSERT_OK(joined);
+  EXPECT_EQ(joined->number, format::kParticipantsMax);
+}
+
+TEST(Participant, AWordThatNamesNobodyIsNobodys) {
+  const Session session;
+  Member member(session);
+  EXPECT_TRUE(OwnerLives(session.OpenLock(), session.lines(), member.self.word()));
+  EXPECT_FALSE(OwnerLives(session.OpenLock(), session.lines(), 5));  // number 0
+  EXPECT_FALSE(OwnerLives(session.OpenLock(), session.lines(), (format::kParticipantsMax + 1) << 20));
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -250,5 +250,49 @@ TEST(StoreVerify, AnIndexThatGrowsMeanwhileIsNoDamage) {
   });
 }
 
+/// A struct of a file as it would be written with another value.
+template <typename T, typename Change>
+std::string Sealed(const std::string& path, Change change) {
+  const std::string bytes = test::ReadFileBytes(path);
+  T value;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  change(value);
+  // Headers of files have their checksum over what follows the first 16 bytes.
+  value.crc = Crc32c(0, reinterpret_cast<const char*>(&value) + 16, sizeof value - 16);
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+// Goal: a file of another store, or of another segment, is no file of this one, whole as it may be.
+TEST(StoreVerify, FindsWholeHeadersThatBelongToOtherFiles) {
+  VerifyFixture fixture;
+  const auto log = [&](auto change) {
+    return fixture.Plant("1.log", 0, Sealed<format::LogHeader>(fixture.store.Join("1.log"), change));
+  };
+  ExpectProblem(log([](format::LogHeader& header) { header.store_id.low ^= 1; }), "1.log", 0, "");
+  ExpectProblem(log([](format::LogHeader& header) { header.segment += 1; }), "1.log", 0, "");
+  ExpectProblem(log([](format::LogHeader& header) { header.log_capacity += 4096; }), "1.log", 0, "");
+  const auto cache = [&](auto change) {
+    return fixture.Plant("cache", 0, Sealed<format::CacheHeader>(fixture.store.Join("cache"), change));
+  };
+  ExpectProblem(cache([](format::CacheHeader& header) { header.layout += 1; }), "cache", 0, "");
+  ExpectProblem(cache([](format::CacheHeader& header) { header.store_id.high ^= 1; }), "cache", 0, "");
+  const auto meta = [&](auto change) {
+    const std::string bytes = test::ReadFileBytes(fixture.store.Join("meta"));
+    Result<format::Meta> decoded = format::DecodeMeta(bytes);
+    EXPECT_OK(decoded);
+    change(*decoded);
+    return fixture.Plant("meta", 0, format::EncodeMeta(*decoded));
+  };
+  ExpectProblem(meta([](format::Meta& list) { list.store_id.low ^= 1; }), "meta",
+                offsetof(format::MetaHeader, store_id), "");
+  EXPECT_GE(meta([](format::Meta& list) { list.salt = {}; }).size(), 1u);
+}
+
+TEST(StoreVerify, EndsSoonAfterItIsCancelled) {
+  VerifyFixture fixture;
+  const std::atomic<bool> cancel{true};
+  EXPECT_ERROR(fixture.store->Verify(cancel), ErrorCode::kClosed);
+}
+
 }  // namespace
 }  // namespace thermocline::store
