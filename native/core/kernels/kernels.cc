@@ -1,7 +1,7 @@
 #include "core/kernels/kernels.h"
 
+#include <atomic>
 #include <cstdlib>
-#include <cstring>
 
 namespace thermocline::kernels {
 namespace {
@@ -30,24 +30,36 @@ const KernelsHere kAll[] = {{&kScalarKernels, true}, {&kNeonKernels, true}};
 const KernelsHere kAll[] = {{&kScalarKernels, true}};
 #endif
 
-const Kernels* Choose() {
-  // So that a machine with the fastest set can also measure the others, and tests can search with each.
-  const char* wanted = std::getenv("THERMOCLINE_KERNELS");
-  const Kernels* best = &kScalarKernels;
-  for (const KernelsHere& each : kAll) {
-    if (!each.runs) continue;  // unreachable: as above
-    best = each.kernels;
-    if (wanted != nullptr && std::strcmp(wanted, each.kernels->name) == 0) return best;
-  }
+/// Read once. Relaxed: the sets themselves are constants.
+std::atomic<const Kernels*>& TheBest() {
+  // So that a machine with the fastest set can also measure the others.
+  const auto wanted = [] {
+    const char* const name = std::getenv("THERMOCLINE_KERNELS");
+    return std::string_view(name == nullptr ? "" : name);
+  };
+  static std::atomic<const Kernels*> best{&SetNamed(wanted())};
   return best;
 }
 
 }  // namespace
 
-const Kernels& Best() {
-  static const Kernels& best = *Choose();
-  return best;
+const Kernels& SetNamed(std::string_view name) {
+  const Kernels* best = &kScalarKernels;
+  for (const KernelsHere& each : kAll) {
+    if (!each.runs) continue;  // unreachable: as above
+    best = each.kernels;
+    if (name == best->name) break;
+  }
+  return *best;
 }
+
+const Kernels& Best() { return *TheBest().load(std::memory_order_relaxed); }
+
+BestForNow::BestForNow(const Kernels& kernels) : before_(Best()) {
+  TheBest().store(&kernels, std::memory_order_relaxed);
+}
+
+BestForNow::~BestForNow() { TheBest().store(&before_, std::memory_order_relaxed); }
 
 std::span<const KernelsHere> AllKernels() { return kAll; }
 

@@ -145,9 +145,9 @@ THERMOCLINE_AVX2 void Hadamard(float* values, const float* signs, size_t length)
 
 THERMOCLINE_AVX2 ResidualSums EncodeSigns(const float* values, const float* centre, size_t words, uint32_t* code) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
-  __m256 sizes = _mm256_setzero_ps();
-  __m256 squares = _mm256_setzero_ps();
-  __m256 along = _mm256_setzero_ps();
+  __m256 sizes[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  __m256 squares[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  __m256 along[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
   for (size_t word = 0; word < words; ++word) {
     uint32_t bits = 0;
     for (size_t j = 0; j < 4; ++j) {
@@ -155,13 +155,14 @@ THERMOCLINE_AVX2 ResidualSums EncodeSigns(const float* values, const float* cent
       const __m256 residual = _mm256_sub_ps(_mm256_loadu_ps(values + word * 32 + 8 * j), c);
       const int set = _mm256_movemask_ps(_mm256_cmp_ps(residual, _mm256_setzero_ps(), _CMP_GE_OQ));
       bits |= static_cast<uint32_t>(set) << (8 * j);
-      sizes = _mm256_add_ps(sizes, _mm256_andnot_ps(sign, residual));
-      squares = _mm256_fmadd_ps(residual, residual, squares);
-      along = _mm256_fmadd_ps(residual, c, along);
+      sizes[j % 2] = _mm256_add_ps(sizes[j % 2], _mm256_andnot_ps(sign, residual));
+      squares[j % 2] = _mm256_fmadd_ps(residual, residual, squares[j % 2]);
+      along[j % 2] = _mm256_fmadd_ps(residual, c, along[j % 2]);
     }
     code[word] = bits;
   }
-  return {Sum(sizes), Sum(squares), Sum(along)};
+  return {Sum(_mm256_add_ps(sizes[0], sizes[1])), Sum(_mm256_add_ps(squares[0], squares[1])),
+          Sum(_mm256_add_ps(along[0], along[1]))};
 }
 
 THERMOCLINE_AVX2 inline __m256 Bound(const PrefixQuery& query, __m256i sums, const char* terms) {

@@ -15,6 +15,10 @@
 namespace thermocline::kernels {
 namespace {
 
+inline float Sum(const float32x4_t (&sums)[4]) {
+  return vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
+}
+
 void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions, const float* ahead,
              float* dots, float* squares) {
   for (size_t i = 0; i < count; ++i) {
@@ -31,8 +35,13 @@ void DotRows(const float* query, const float* rows, size_t stride, size_t count,
         square[j] = vfmaq_f32(square[j], b, b);
       }
     }
-    float dot_sum = vaddvq_f32(vaddq_f32(vaddq_f32(dot[0], dot[1]), vaddq_f32(dot[2], dot[3])));
-    float square_sum = vaddvq_f32(vaddq_f32(vaddq_f32(square[0], square[1]), vaddq_f32(square[2], square[3])));
+    for (; d + 4 <= dimensions; d += 4) {
+      const float32x4_t b = vld1q_f32(row + d);
+      dot[0] = vfmaq_f32(dot[0], vld1q_f32(query + d), b);
+      square[0] = vfmaq_f32(square[0], b, b);
+    }
+    float dot_sum = Sum(dot);
+    float square_sum = Sum(square);
     for (; d < dimensions; ++d) {
       dot_sum += query[d] * row[d];
       square_sum += row[d] * row[d];
@@ -56,7 +65,11 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
         sums[j] = vfmaq_f32(sums[j], difference, difference);
       }
     }
-    float sum = vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
+    for (; d + 4 <= dimensions; d += 4) {
+      const float32x4_t difference = vsubq_f32(vld1q_f32(query + d), vld1q_f32(row + d));
+      sums[0] = vfmaq_f32(sums[0], difference, difference);
+    }
+    float sum = Sum(sums);
     for (; d < dimensions; ++d) sum += (query[d] - row[d]) * (query[d] - row[d]);
     distances[i] = sum;
   }
@@ -71,7 +84,11 @@ float SumSquares(const float* values, size_t count) {
       sums[j] = vfmaq_f32(sums[j], v, v);
     }
   }
-  float sum = vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3])));
+  for (; i + 4 <= count; i += 4) {
+    const float32x4_t v = vld1q_f32(values + i);
+    sums[0] = vfmaq_f32(sums[0], v, v);
+  }
+  float sum = Sum(sums);
   for (; i < count; ++i) sum += values[i] * values[i];
   return sum;
 }
@@ -109,22 +126,22 @@ void Hadamard(float* values, const float* signs, size_t length) {
 
 ResidualSums EncodeSigns(const float* values, const float* centre, size_t words, uint32_t* code) {
   const uint32x4_t lane_bits = {1, 2, 4, 8};
-  float32x4_t sizes = vdupq_n_f32(0);
-  float32x4_t squares = vdupq_n_f32(0);
-  float32x4_t along = vdupq_n_f32(0);
+  float32x4_t sizes[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+  float32x4_t squares[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+  float32x4_t along[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
   for (size_t word = 0; word < words; ++word) {
     uint32_t bits = 0;
     for (size_t j = 0; j < 8; ++j) {
       const float32x4_t c = vld1q_f32(centre + word * 32 + 4 * j);
       const float32x4_t residual = vsubq_f32(vld1q_f32(values + word * 32 + 4 * j), c);
       bits |= vaddvq_u32(vandq_u32(vcgezq_f32(residual), lane_bits)) << (4 * j);
-      sizes = vaddq_f32(sizes, vabsq_f32(residual));
-      squares = vfmaq_f32(squares, residual, residual);
-      along = vfmaq_f32(along, residual, c);
+      sizes[j % 4] = vaddq_f32(sizes[j % 4], vabsq_f32(residual));
+      squares[j % 4] = vfmaq_f32(squares[j % 4], residual, residual);
+      along[j % 4] = vfmaq_f32(along[j % 4], residual, c);
     }
     code[word] = bits;
   }
-  return {vaddvq_f32(sizes), vaddvq_f32(squares), vaddvq_f32(along)};
+  return {Sum(sizes), Sum(squares), Sum(along)};
 }
 
 inline float32x4_t Bound(const PrefixQuery& query, uint32x4_t sums, const char* terms) {
@@ -165,17 +182,17 @@ THERMOCLINE_RACY_READS void ScanPrefixes(const PrefixQuery& query, const char* g
 float SumSigns(const float* query, const uint32_t* code, size_t words) {
   const uint32x4_t sign = vdupq_n_u32(0x80000000u);
   const int32x4_t shifts = {31, 30, 29, 28};
-  float32x4_t sums[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+  float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
   for (size_t word = 0; word < words; ++word) {
     // A bit that is not set has to arrive at the sign's place as 1.
     const uint32_t bits = ~code[word];
     for (size_t j = 0; j < 8; ++j) {
       const uint32x4_t signs = vandq_u32(vshlq_u32(vdupq_n_u32(bits >> (4 * j)), shifts), sign);
       const uint32x4_t values = vreinterpretq_u32_f32(vld1q_f32(query + word * 32 + 4 * j));
-      sums[j % 2] = vaddq_f32(sums[j % 2], vreinterpretq_f32_u32(veorq_u32(values, signs)));
+      sums[j % 4] = vaddq_f32(sums[j % 4], vreinterpretq_f32_u32(veorq_u32(values, signs)));
     }
   }
-  return vaddvq_f32(vaddq_f32(sums[0], sums[1]));
+  return Sum(sums);
 }
 
 size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* places) {

@@ -37,6 +37,7 @@ struct SearchHit {
   double score;
   Sequence sequence;
   Position position;
+  bool operator==(const SearchHit&) const = default;
 };
 
 /// Threads that scan when the caller does not say.
