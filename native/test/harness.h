@@ -33,8 +33,9 @@ void ReportFailure(const char* file, int line, const std::string& message);
 /// The seed of this run: `--seed n`, or a fixed one. Printed with every failure.
 uint64_t TestSeed();
 
-/// Whether a sanitizer watches this binary: limits on time mean nothing then. ThreadSanitizer also has locks of its own
-/// around each atomic access, on which a signal handler waits for ever when such an access was what faulted.
+/// Whether a sanitizer watches this binary or an emulator runs it: limits on time mean nothing then. ThreadSanitizer
+/// also has locks of its own around each atomic access, on which a signal handler waits for ever when such an access
+/// was what faulted.
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define THERMOCLINE_THREAD_SANITIZER 1
@@ -47,7 +48,7 @@ inline constexpr bool kThreadSanitizer = true;
 #else
 inline constexpr bool kThreadSanitizer = false;
 #endif
-#if defined(THERMOCLINE_ADDRESS_SANITIZER) || defined(__SANITIZE_ADDRESS__)
+#if defined(THERMOCLINE_ADDRESS_SANITIZER) || defined(__SANITIZE_ADDRESS__) || defined(THERMOCLINE_EMULATED)
 inline constexpr bool kInstrumented = true;
 #else
 inline constexpr bool kInstrumented = kThreadSanitizer;
