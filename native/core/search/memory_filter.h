@@ -4,8 +4,9 @@
 // records (answers.h). Records that nobody asked yet are asked either all, before the search, or one by one, when they
 // would become hits. All is right when few match, since then most would be asked anyway; one by one is right when
 // many match. Which it is to be is decided by a sample, and by what asking one by one has cost before: so no filter
-// ever costs more than twice what it would have cost to know the right way beforehand. Asking all is done by reading
-// the keys of its paths, where keys can answer: that serves every later condition on the same paths (learnt_keys.h).
+// that comes again ever costs much more than it would have cost to know the right way beforehand. Asking all is done by
+// reading the keys of its paths, where keys can answer: that serves every later condition on the same paths
+// (learnt_keys.h), and costs less than asking a quarter of the records one by one.
 //
 // Thread rule: any number of threads may ask at once; store, snapshot and filter outlive it.
 #pragma once
@@ -89,7 +90,9 @@ class MemoryFilter {
   void FindLearnt(store::Store& store);
   void UseLearnt(const store::Store& store, size_t leaf);
   bool LearnKeys(const store::Store& store, const Sample& sample, uint64_t limit);
-  bool IsAskingAllBest(const Sample& sample, uint64_t limit, uint64_t spent) const;
+  static bool IsAskingAllBest(const Sample& sample, uint64_t limit, uint64_t spent);
+  static double UnknownOf(const Sample& sample);
+  static double ReachedByScores(const Sample& sample, uint64_t limit);
   uint64_t SpentOnConditions() const;
   Sample TakeSample() const;
   static double ShareOf(const Sample& sample);

@@ -182,6 +182,16 @@ TEST(MemoryFilter, LearnsAPathWhenFewMatchAndWhenConditionsOnItWereAskedOften) {
   EXPECT_EQ(SearchesUntilLearnt(*store, "s", 100, [](int) { return R"({"lt":"0"})"; }), 100);
 }
 
+// Asked one by one, most of them would be asked: the bounds of sketches say little about so few.
+TEST(MemoryFilter, LearnsAPathAtItsFirstFilterWhereOneInFiftyMatches) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 6000);
+  EXPECT_EQ(SearchesUntilLearnt(*store, "n", 10, [](int) { return R"({"lt":20})"; }), 0);
+  EXPECT_GT(SearchesUntilLearnt(*store, "m", 10, [](int) { return R"({"lt":500})"; }), 0);
+}
+
 TEST(MemoryFilter, AsksNoRecordsOfALearntPathAlsoOfLaterWrites) {
   Random random(TestSeed());
   test::StoreFixture store(kDimensions);
