@@ -28,8 +28,8 @@ constexpr uint64_t kSampleWordsKnown = 256;  // when nothing in them had to be a
 // asked in turn, and in keys that are read. Keys are read from records side by side: 0.155 us each beside 0.9.
 constexpr double kSingly = 4;
 constexpr double kSinglyInKeys = 6;
-// Bounds of sketches are wide, so more is looked at than scores alone would ask for: four times as much was measured
-// where one memory in a hundred matches.
+// Bounds of sketches are wide, so more is looked at than scores alone would ask for: four times as much, reckoned from
+// the time of searches where one memory in a hundred matches, not counted.
 constexpr double kReachedByBounds = 4;
 
 /// Calls `visit` with the number of each bit that is on.
