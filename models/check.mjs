@@ -1,16 +1,18 @@
-// Searches the models exhaustively: sound, each must hold in every configuration; with a fault planted, it must not.
+// Searches the models: those of Spin exhaustively, those of Relacy (relacy.mjs) by so many executions. Sound, each must
+// hold in every configuration; with a fault planted or an order weakened, it must not.
 //
-//   node models/check.mjs [--only <part of a name>] [--jobs 2]
+//   node models/check.mjs [--only <part of a name>] [--jobs 2] [--executions 40000]
 //
-// Imports only node: modules. Needs `spin` and a C compiler. A search that met its depth or memory limit has shown
-// nothing and fails. A fault must be found by the property that is named here, not by any.
+// Imports only node: modules. Needs `spin`, `relacy-dev` and compilers. A search of Spin that met its depth or memory
+// limit has shown nothing and fails. A fault must be found by the property that is named here, not by any.
 
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { checkRelacy } from './relacy.mjs'
 
 const run = promisify(execFile)
 const models = dirname(fileURLToPath(import.meta.url))
@@ -133,9 +135,19 @@ async function check(directory, model, title, defines, violation) {
   return fault === undefined
 }
 
-const { values } = parseArgs({ options: { only: { type: 'string' }, jobs: { type: 'string', default: '2' } } })
-if (spawnSync('spin', ['-V']).error !== undefined) {
-  console.log('not run here: spin')
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    jobs: { type: 'string', default: '2' },
+    executions: { type: 'string', default: '40000' },
+  },
+})
+for (const [tool, there] of [
+  ['spin', spawnSync('spin', ['-V']).error === undefined],
+  ['relacy-dev', existsSync('/usr/include/relacy/relacy.hpp')],
+]) {
+  if (there) continue
+  console.log(`not run here: ${tool}`)
   process.exit(0)
 }
 const tasksOf = (model, held, broken) => [
@@ -143,7 +155,7 @@ const tasksOf = (model, held, broken) => [
   ...broken.map(([title, flag, defines, violation]) => [model, `planted: ${title}`, `${flag} ${defines}`, violation]),
 ]
 const tasks = [...tasksOf('commit.pml', sound, planted), ...tasksOf('pins.pml', soundPins, plantedPins)].filter(
-  ([, title, defines]) => `${title} ${defines}`.includes(values.only ?? ''),
+  ([, title, defines]) => `${title} ${defines}`.includes(values.only),
 )
 const scratch = mkdtempSync(join(tmpdir(), 'thermocline-models-'))
 let passed = 0
@@ -155,6 +167,13 @@ const worker = async () => {
   }
 }
 await Promise.all(Array.from({ length: Number(values.jobs) }, worker))
+const relacy = await checkRelacy(join(scratch, 'relacy'), {
+  only: values.only,
+  jobs: Number(values.jobs),
+  executions: Number(values.executions),
+})
 rmSync(scratch, { recursive: true, force: true })
-console.log(`${passed} passed, ${tasks.length - passed} failed`)
-process.exitCode = passed === tasks.length && passed > 0 ? 0 : 1
+passed += relacy.passed
+const failed = tasks.length + relacy.passed + relacy.failed - passed
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1

@@ -5,16 +5,18 @@
 // least. A file that is not in the list counts as a minute.
 
 import { join, relative } from 'node:path'
-import { killTests, nativeTests, powerTests, runChecks, vitest } from './checks.mjs'
+import { killTests, nativeTests, powerTests, readCounts, runChecks, vitest } from './checks.mjs'
 import { checkCoverage } from './coverage.mjs'
 import { checkFuzz } from './fuzz.mjs'
 import { checkPlanted } from './planted.mjs'
-import { listFiles, root, runAsProgram, ScriptError } from './run.mjs'
+import { listFiles, root, run, runAsProgram, ScriptError } from './run.mjs'
 import { setup } from './setup.mjs'
 
 const roundsOfConcurrent = 20
 const testTimeout = 4_000_000
 const fuzzRuns = 1_120_000 // of each decoder: ten million inputs in all
+
+const modelExecutions = 1_000_000 // of each model, sound and weakened
 
 /** Minutes, on two cores that had other work too. */
 const minutes = {
@@ -23,6 +25,7 @@ const minutes = {
   'concurrent tests': 40,
   'test/processes/locks.test.ts': 24,
   'power tests': 20,
+  models: 30,
   'native tests': 20,
   coverage: 10,
   'test/processes/kill.test.ts': 18,
@@ -61,6 +64,13 @@ async function runConcurrent() {
   return total
 }
 
+/** Spin as ever, Relacy with more executions. */
+async function checkModels() {
+  const program = join(root, 'models', 'check.mjs')
+  const { output } = await run(process.execPath, [program, '--executions', String(modelExecutions)])
+  return readCounts(output)
+}
+
 async function main() {
   const { part, parts } = readPart(process.argv.slice(2))
   await setup()
@@ -73,6 +83,7 @@ async function main() {
     'planted bugs': checkPlanted,
     coverage: checkCoverage,
     'fuzz targets': () => checkFuzz({ runs: fuzzRuns }),
+    models: checkModels,
   }
   const files = listFiles(join(root, 'test'), (name) => name.endsWith('.test.ts'))
     .map((file) => relative(root, file))

@@ -9,7 +9,9 @@ format::IndexCell* IndexTable::FindCell(uint64_t hash, std::string_view id, cons
     format::IndexCell& cell = cells_[(hash + probe) & mask_];
     const uint64_t position = LoadAcquire(cell.position);  // pairs with the release in Fill
     if (position == 0) return nullptr;
-    if (position == format::kTombstone || LoadRelaxed(cell.hash) != hash) continue;
+    // Acquire: a hash that is not the id's may be one of a generation that took the place of this one, or of a place
+    // that was given back meanwhile. The second look at the index word that follows a miss must see that.
+    if (position == format::kTombstone || LoadAcquire(cell.hash) != hash) continue;
     if (!matcher.Matches(Position(position), id)) continue;
     *found = Position(position);
     return &cell;

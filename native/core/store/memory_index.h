@@ -70,7 +70,7 @@ class IndexTable {
   bool Assign(uint64_t hash, std::string_view id, Position position, const IdMatcher& matcher) const;
   /// Fills an empty cell. Write lock held, or table unpublished.
   static void Fill(format::IndexCell& cell, uint64_t hash, Position position) {
-    StoreRelaxed(cell.hash, hash);
+    StoreRelease(cell.hash, hash);  // pairs with the acquire in FindCell, when that is of an older generation
     StoreRelease(cell.position, position.raw());  // pairs with the acquire in FindCell
   }
   uint64_t cells() const { return mask_ + 1; }
