@@ -2,8 +2,9 @@
 //
 // Goal: survivors go on within 250 ms, the change feed never sticks, readers never wait, a stopped process finishes
 // its own commit when it wakes, and no record is overwritten. Method: four processes, each with a writer, a reader and
-// a follower; one is killed every 50 ms and another takes its place, or one is stopped for up to a second while it
-// holds the write lock. Every call is timed by its caller; the oracle judges the end.
+// a follower, and one of them compacts; one is killed every 50 ms and another takes its place, or one is stopped for up
+// to a second while it holds the write lock. Every call but a compaction is timed by its caller; the oracle judges the
+// end.
 
 #include <algorithm>
 #include <array>
@@ -27,6 +28,9 @@ constexpr uint64_t kCallLimit = 250000;
 constexpr uint64_t kShortTimeout = 100000;
 constexpr uint64_t kStopMin = 200000;
 constexpr uint64_t kStopSpread = 800000;
+// The process that compacts, and how often; it is killed and stopped as often as the others.
+constexpr uint32_t kCompactor = 0;
+constexpr uint32_t kCompactionsOf1000 = 5;
 // A store that is written without end would make the checks slow.
 constexpr uint64_t kPause = 200;
 
@@ -95,6 +99,7 @@ void RunFollower(store::Store& store, Oracle& oracle, uint32_t child) {
 void RunChild(const std::string& path, const store::OpenOptions& options, Oracle& oracle, uint32_t child, uint64_t seed,
               WriterOptions writer_options) {
   Region& region = oracle.regions[child];
+  if (child == kCompactor) writer_options.compactions_of_1000 = kCompactionsOf1000;
   Result<std::shared_ptr<store::Store>> opened = store::Store::Open(path, options);
   if (!opened.ok()) {
     StoreRelease(region.error, static_cast<uint64_t>(opened.status().code()) + 1);
@@ -175,7 +180,7 @@ class Survivors {
     }
     ASSERT_OK(store_.Open());
     EXPECT_FALSE(store_.Recovered());
-    uint64_t calls = 0, busy = 0, reads = 0, feeds = 0, call = 0, flush = 0, read = 0, feed = 0;
+    uint64_t calls = 0, busy = 0, reads = 0, feeds = 0, compactions = 0, call = 0, flush = 0, read = 0, feed = 0;
     for (uint32_t writer = 0; writer < kChildren; ++writer) {
       Region& region = oracle_.regions[writer];
       CheckRegion(*store_, region, writer);
@@ -183,6 +188,7 @@ class Survivors {
       busy += region.busy;
       reads += region.reads;
       feeds += region.feeds;
+      compactions += region.compactions;
       call = std::max(call, region.worst_us);
       flush = std::max(flush, region.worst_flush_us);
       read = std::max(read, region.worst_read_us);
@@ -196,12 +202,13 @@ class Survivors {
     EXPECT_GT(calls, 100u);
     EXPECT_GT(reads, 0u);
     EXPECT_GT(feeds, 0u);
+    EXPECT_GT(compactions, 0u);
     const auto number = [](uint64_t value) { return static_cast<unsigned long long>(value); };
     std::printf(
-        "       T5 seed %llu: %llu %s; %llu writes (%llu busy), %llu reads, %llu wakes of followers; worst write %llu "
-        "us, flush %llu us, read %llu us, wake %llu us, host's slack %llu us\n",
+        "       T5 seed %llu: %llu %s; %llu writes (%llu busy), %llu reads, %llu wakes of followers, %llu compactions "
+        "begun; worst write %llu us, flush %llu us, read %llu us, wake %llu us, host's slack %llu us\n",
         number(TestSeed()), number(turns), name, number(calls), number(busy), number(reads), number(feeds),
-        number(call), number(flush), number(read), number(feed), number(slack_));
+        number(compactions), number(call), number(flush), number(read), number(feed), number(slack_));
   }
 
  private:
