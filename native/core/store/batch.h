@@ -88,6 +88,7 @@ struct Operation {
   int32_t earlier = -1;   // operation of the same id before this one in the batch, or -1
 
   // Filled by the commit.
+  int32_t standing = -1;  // the last one of the same id before this one that takes effect, or -1
   Slot slot = Slot::kNone;
   uint32_t embedding_crc = 0;
   Position copied_from;  // update: whose embedding the slot holds now

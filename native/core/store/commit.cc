@@ -284,11 +284,12 @@ Status Store::PlanOperation(Batch& batch, Operation& operation, Plan& plan) {
 
   // What this one replaces: the last earlier record of the id in this frame, else what the index names.
   const Operation* earlier = nullptr;
-  for (int32_t at = operation.earlier; at >= 0 && earlier == nullptr;
-       at = batch.operations()[static_cast<size_t>(at)].earlier) {
-    const Operation& other = batch.operations()[static_cast<size_t>(at)];
-    if (other.effective) earlier = &other;
+  operation.standing = operation.earlier;
+  if (operation.standing >= 0) {
+    const Operation& other = batch.operations()[static_cast<size_t>(operation.standing)];
+    if (!other.effective) operation.standing = other.standing;
   }
+  if (operation.standing >= 0) earlier = &batch.operations()[static_cast<size_t>(operation.standing)];
   bool present = false;
   Sequence present_sequence = 0;
   MemoryRef current;
