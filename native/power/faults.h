@@ -36,8 +36,11 @@ class Faults final : public CallWatcher {
   bool has_failed() const { return failed_.load(); }
   /// The disk is repaired, or there is room again.
   void Disarm() { armed_.store(false); }
+  /// A test looks around: its own calls neither fail nor count.
+  void Suspend(bool suspended) { suspended_.store(suspended); }
 
   Answer Before(const CallInfo& call) override {
+    if (suspended_.load()) return {};
     const uint64_t number = counts_[static_cast<size_t>(call.call)].fetch_add(1) + 1;
     Answer answer;
     if (!armed_.load() || call.call != fault_.call) return answer;
@@ -53,6 +56,7 @@ class Faults final : public CallWatcher {
   const Fault fault_;
   std::atomic<bool> armed_{false};
   std::atomic<bool> failed_{false};
+  std::atomic<bool> suspended_{false};
   std::array<std::atomic<uint64_t>, static_cast<size_t>(Call::kCount)> counts_{};
 };
 

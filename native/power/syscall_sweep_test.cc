@@ -1,11 +1,11 @@
 // T10, T12: every system call of a store's life fails once, with every error it can have.
 //
 // Method: a script goes through everything that makes system calls: creating, writing, flushing, rotating, growing the
-// index, closing, opening after a close, after a kill and after a cut. For each kind of call and each error the first
-// of these calls fails, then in a new run the second, until a run has none left to fail. Then: the step that failed
-// says so by a typed error; nothing of it is there; the same step succeeds now that the fault is gone; at the end
-// everything is there, verified, after one more recovery; no descriptor and no mapping is left behind. A failed sync
-// of something that is in use is different: it poisons (R8), until the next boot.
+// index, a backup, a compaction, closing, opening after a close, after a kill and after a cut. For each kind of call
+// and each error the first of these calls fails, then in a new run the second, until a run has none left to fail. Then:
+// the step that failed says so by a typed error; nothing of it is there; the same step succeeds now that the fault is
+// gone; at the end everything is there, verified, after one more recovery; no descriptor and no mapping is left behind.
+// A failed sync of something that is in use is different: it poisons (R8), until the next boot.
 
 #include <cerrno>
 #include <cstdio>
@@ -101,6 +101,12 @@ class Life {
     flush();
     add("growth of the index", [this] { return store_->GrowIndex(2000); });
     put("put into the larger index", "e");
+    add("backup", [this] { return Backup(); });
+    add(
+        "delete of the large", [this] { return StatusOf(test::Delete(*store_, "large")); },
+        [this] { expected_.erase("large"); });
+    add("compact", [this] { return Compact(); });
+    put("put after a compaction", "i");
     close();
     open("open after a close");
     put("put after a close", "f");
@@ -127,13 +133,7 @@ class Life {
     return steps;
   }
 
-  Status Open() {
-    if (store_ != nullptr) return Status::Ok();
-    Result<std::shared_ptr<store::Store>> opened = store::Store::Open(directory_, options_);
-    if (!opened.ok()) return opened.status();
-    store_ = *opened;
-    return Status::Ok();
-  }
+  Status Open() { return store_ != nullptr ? Status::Ok() : OpenAt(directory_, &store_); }
   Status Close() { return store_ == nullptr ? Status::Ok() : std::exchange(store_, nullptr)->Close(); }
   void Kill() { store_.reset(); }
   /// The next opener is of another boot. What the kernel has is all there: this test is not about lost pages.
@@ -149,18 +149,19 @@ class Life {
   }
 
   /// The first difference from what is expected.
-  std::optional<std::string> Difference() {
-    if (store_ == nullptr) return std::nullopt;
-    if (store_->size() != expected_.size()) {
-      return "size " + std::to_string(store_->size()) + " instead of " + std::to_string(expected_.size());
+  std::optional<std::string> Difference() { return store_ == nullptr ? std::nullopt : DifferenceOf(*store_); }
+  /// What is wrong with the backup, or with its absence when none was made.
+  std::optional<std::string> BackupDifference(bool was_made) {
+    if (!was_made) {
+      return std::filesystem::exists(backup_) ? std::optional<std::string>("a backup that is none") : std::nullopt;
     }
-    for (const auto& [id, memory] : expected_) {
-      std::optional<Memory> found = test::Get(*store_, id);
-      if (!found) return "'" + id + "' is lost";
-      found->sequence = 0;
-      if (!(*found == memory)) return "'" + id + "' is another";
+    std::shared_ptr<store::Store> copy;
+    if (const Status opened = OpenAt(backup_, &copy); !opened.ok()) {
+      return "a backup that does not open: " + test::DescribeStatus(opened);
     }
-    return std::nullopt;
+    std::optional<std::string> difference = DifferenceOf(*copy);
+    if (!copy->Close().ok()) difference = "a backup that does not close";
+    return difference;
   }
 
  private:
@@ -174,6 +175,37 @@ class Life {
     for (int i = 0; i < 20; ++i) batch.Put(test::PutInputOf(MemoryOf("many" + std::to_string(i))), true);
     return StatusOf(store_->Commit(batch, test::kLockTimeout));
   }
+  Status OpenAt(const std::string& directory, std::shared_ptr<store::Store>* store) const {
+    Result<std::shared_ptr<store::Store>> opened = store::Store::Open(directory, options_);
+    if (!opened.ok()) return opened.status();
+    *store = *opened;
+    return Status::Ok();
+  }
+  std::optional<std::string> DifferenceOf(store::Store& store) const {
+    if (store.size() != expected_.size()) {
+      return "size " + std::to_string(store.size()) + " instead of " + std::to_string(expected_.size());
+    }
+    for (const auto& [id, memory] : expected_) {
+      std::optional<Memory> found = test::Get(store, id);
+      if (!found) return "'" + id + "' is lost";
+      found->sequence = 0;
+      if (!(*found == memory)) return "'" + id + "' is another";
+    }
+    return std::nullopt;
+  }
+  Status Backup() {
+    const std::atomic<bool> cancel{false};
+    return StatusOf(store_->Backup(backup_, cancel));
+  }
+  Status Compact() {
+    const std::atomic<bool> cancel{false};
+    const Result<store::CompactResult> result = store_->Compact(test::kLockTimeout, cancel);
+    // One that failed after its copy was listed has left nothing to do.
+    const bool is_first = std::exchange(compacts_, true) == false;
+    if (!result.ok()) return result.status();
+    EXPECT_TRUE(result->segments > 0 || !is_first);
+    return Status::Ok();
+  }
   Status Verify() {
     const std::atomic<bool> cancel{false};
     const Result<store::VerifyReport> report = store_->Verify(cancel);
@@ -182,9 +214,11 @@ class Life {
   }
 
   const std::string directory_;
+  const std::string backup_ = directory_ + "-backup";
   store::OpenOptions options_;
   std::shared_ptr<store::Store> store_;
   std::map<std::string, Memory> expected_;
+  bool compacts_ = false;
   int boots_ = 0;
   std::string boot_id_;
   std::unique_ptr<test::OtherBoot> boot_;
@@ -233,6 +267,12 @@ class Sweep {
  private:
   void RunStep(Life& life, const Life::Step& step, Faults& faults) {
     Status status = step.run();
+    const bool is_backup = std::string_view(step.name) == "backup";
+    if (is_backup) {
+      faults.Suspend(true);
+      if (const auto difference = life.BackupDifference(status.ok())) Report(step.name, *difference);
+      faults.Suspend(false);
+    }
     if (status.ok()) {
       step.effect();
     } else {
