@@ -97,8 +97,8 @@ TEST(CacheTrust, AWordThatCannotBeRightIsNotBelieved) {
 // Goal: a clean close is believed of these very files and words alone. Method: each field of the marker, and of the
 // cache's header, says something else, sealed as if it had been written so.
 TEST(CacheTrust, AMarkerOrHeaderOfOtherFilesIsNotBelieved) {
-  const auto expect_recovered = [](const std::function<void(std::string&)>& change) {
-    test::StoreFixture store(2);
+  const auto expect_recovered = [](const std::function<void(std::string&)>& change, bool recovered = true) {
+    test::StoreFixture store(2, Durability::kFlush);
     ASSERT_OK(store.Open());
     Fill(*store);
     ASSERT_OK(store.Close());
@@ -108,9 +108,10 @@ TEST(CacheTrust, AMarkerOrHeaderOfOtherFilesIsNotBelieved) {
     change(bytes);
     std::fstream(store.Join("cache"), std::ios::binary | std::ios::in | std::ios::out) << bytes;
     ASSERT_OK(store.Open());
-    EXPECT_TRUE(store.Recovered());
+    EXPECT_EQ(store.Recovered(), recovered);
     ExpectFilled(*store);
   };
+  expect_recovered([](std::string&) {}, false);
   const auto marker = [&](const std::function<void(format::CleanMarker&)>& change) {
     expect_recovered([&](std::string& bytes) {
       format::CleanMarker changed;

@@ -205,24 +205,6 @@ TEST(StoreRegistry, KeepsDirectoriesApartAndRefusesWhatTheOpenOneIsNot) {
   EXPECT_OK(ReleaseStore(*second));  // whom nobody has open is nobody's to close
 }
 
-TEST(StoreRegistry, AHandleThatAsksForMoreDurabilityGetsItForAll) {
-  TempDirectory directory;
-  OpenOptions options;
-  options.dimensions = 2;
-  options.durability = Durability::kNone;
-  auto first = AcquireStore(directory.Join("store"), options);
-  ASSERT_OK(first);
-  Fill(**first, 0, 3);
-  EXPECT_EQ((*first)->Stats()->durable_sequence, 0u);
-  options.durability = Durability::kCommit;
-  auto second = AcquireStore(directory.Join("store"), options);
-  ASSERT_OK(second);
-  ASSERT_OK((*first)->Flush(test::kLockTimeout));
-  EXPECT_EQ((*first)->Stats()->durable_sequence, 3u);
-  EXPECT_OK(ReleaseStore(*first));
-  EXPECT_OK(ReleaseStore(*second));
-}
-
 // Goal: who joins a session believes its files no more than others do. Method: each is damaged while somebody has the
 // store open, in a copy of the bytes that is put back.
 TEST(StoreClose, WhoComesLaterRefusesASessionWhoseFilesAreDamaged) {
