@@ -1,7 +1,7 @@
 // Searches the models: those of Spin exhaustively, those of Relacy (relacy.mjs) by so many executions. Sound, each must
 // hold in every configuration; with a fault planted or an order weakened, it must not.
 //
-//   node models/check.mjs [--only <part of a name>] [--jobs 2] [--executions 40000]
+//   node models/check.mjs [--only <part of a name>] [--jobs 2] [--executions 20000]
 //
 // Imports only node: modules. Needs `spin`, `relacy-dev` and compilers. A search of Spin that met its depth or memory
 // limit has shown nothing and fails. A fault must be found by the property that is named here, not by any.
@@ -18,7 +18,7 @@ const run = promisify(execFile)
 const models = dirname(fileURLToPath(import.meta.url))
 const depthMax = 100000
 const memoryMiB = 6000
-const timeoutMs = 240000
+const timeoutMs = 220000
 
 // Each row: title, defines of the configuration, and for a fault first its define, last the property that finds it.
 const sound = [
@@ -139,7 +139,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
     jobs: { type: 'string', default: '2' },
-    executions: { type: 'string', default: '40000' },
+    executions: { type: 'string', default: '20000' },
   },
 })
 for (const [tool, there] of [

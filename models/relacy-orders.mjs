@@ -56,7 +56,6 @@ export const wouldDo = [
   row('space.cc', 'load', 'relaxed', 'uint64_t claim = LoadAcquire(boot_->claim)', lockOrders),
   row('space.cc', 'swap-fails', 'relaxed', 'MakeClaim(next', 'only the slots of the value seen have changed'),
   row('space.cc', 'swap', 'release', 'MakeClaim(next', lockOrders),
-  row('space.cc', 'swap', 'acquire', 'MakeClaim(next', notThere('as above')),
 
   row(
     'read.cc',
@@ -142,5 +141,7 @@ export const wouldDo = [
     'range->begin.store(0',
     'the release of the `end` that comes after it says so to who meets a row taken again',
   ),
+  row('file_loss_posix.cc', 'store', 'relaxed', 'chunk->next.store', notThere('the zeros of a new chunk')),
+  row('file_loss_posix.cc', 'load', 'relaxed', 'chunk->next.load', notThere('the zeros of a new chunk')),
   row('file_loss_posix.cc', 'store', 'relaxed', 'lost_.store', notThere('who reads which file it was')),
 ]
