@@ -6,6 +6,7 @@
 // their own place, and blocks of frames between the two have an image in the log (R13).
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "core/base/crc32c.h"
@@ -240,7 +241,9 @@ Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
   if (plan.blocks) StoreRelaxed(boot_->checkpoint, plan.to.raw());
   StoreRelaxed(boot_->watermark, plan.to.raw());
   StoreRelease(boot_->watermark_sequence, plan.applied);  // pairs with the acquire in IsDurable
-  return Status::Ok();
+  // A compaction that makes no syncs may not have seen the watermark before it renamed its list.
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in MayRename
+  return StructureIsDue() ? SyncStructure(timeout_us) : Status::Ok();
 }
 
 /// Gate held, nobody else has the store open. Gives back what lies beyond the tails (R9), then marks the cache whole.

@@ -1,6 +1,7 @@
 #include "core/store/rewriting.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -36,11 +37,17 @@ Status Store::Rewriting::Run(const format::Meta& list, SegmentRun run) {
   THERMOCLINE_RETURN_IF_ERROR(Reserve());
   THERMOCLINE_RETURN_IF_ERROR(CreateTarget(list, run));
   THERMOCLINE_RETURN_IF_ERROR(Copy());
-  THERMOCLINE_RETURN_IF_ERROR(SyncTarget());
-  // What made a record old must be on the disk before its last copy goes: all logs, and all blocks, because the image
-  // of a block of another segment may lie in a log of the run.
-  if (syncs_) THERMOCLINE_RETURN_IF_ERROR(store_.Flush(timeout_us_, FlushScope::kBlocks));
-  THERMOCLINE_RETURN_IF_ERROR(Publish());
+  Status published;
+  bool synced = false;
+  do {
+    synced = syncs_;
+    THERMOCLINE_RETURN_IF_ERROR(SyncTarget());
+    // What made a record old must be on the disk before its last copy goes: all logs, and all blocks, because the image
+    // of a block of another segment may lie in a log of the run.
+    if (synced) THERMOCLINE_RETURN_IF_ERROR(store_.Flush(timeout_us_, FlushScope::kBlocks));
+    published = Publish();
+  } while (!published.ok() && synced != syncs_);
+  THERMOCLINE_RETURN_IF_ERROR(published);
   return GiveBack();
 }
 
@@ -144,6 +151,7 @@ Status Store::Rewriting::CreateTarget(const format::Meta& list, SegmentRun run) 
         return Status::Ok();
       },
       [this](format::Meta meta) {
+        if (!MayRename()) return Status::Error(ErrorCode::kConflict);
         const Status renamed = io::Rename(store_.directory_, kMetaRewrittenName, kMetaName);
         if (renamed.ok()) store_.PublishList(std::move(meta));
         return renamed;
@@ -300,9 +308,21 @@ Status Store::Rewriting::Publish() {
         return ReplaceRun(meta);
       },
       [this](format::Meta meta) {
+        if (!MayRename()) return Status::Error(ErrorCode::kAborted);  // Run makes all of it durable first
         if (LoadAcquire(store_.boot_->index) != found_in_.raw) FindCells();
         return Swing(std::move(meta));
       });
+}
+
+/// Growth lock held. False when a flush promised something since the compaction began without syncs: what it covered
+/// must not come to lie in a list or a copy that is not on the disk. The mark comes before the look and LeadFlush has
+/// it the other way round, so a flush that is under way is seen here, or sees the mark and waits for the growth lock.
+bool Store::Rewriting::MayRename() {
+  if (syncs_) return true;
+  StoreRelease(store_.boot_->structure_unsynced, uint64_t{1});
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in LeadFlush
+  syncs_ = store_.SyncsRewriting();
+  return !syncs_;
 }
 
 /// The list with the copy in the run's place, and the marks of the flush.
@@ -351,7 +371,6 @@ Status Store::Rewriting::Swing(format::Meta list) {
     SwingIndex();
     format::BootWords& boot = *store_.boot_;
     StoreRelaxed(boot.dead_bytes, LoadRelaxed(boot.dead_bytes) - std::min(LoadRelaxed(boot.dead_bytes), dead_bytes_));
-    if (!syncs_) StoreRelease(boot.structure_unsynced, uint64_t{1});
     store_.PublishList(std::move(list));
   }
   longest_hold_us_ = std::max(longest_hold_us_, io::NowMonotonicMicroseconds() - begin);

@@ -70,6 +70,7 @@ class Store::Rewriting {
   void WriteFrameHeader(format::FrameHeader header, uint64_t offset);
   Status SyncTarget();
   Status Publish();
+  bool MayRename();
   Status ChangeList(const std::function<Status(format::Meta&)>& change, const std::function<Status(format::Meta)>& act);
   Status ReplaceRun(format::Meta& meta) const;
   void FindCells();
@@ -82,7 +83,7 @@ class Store::Rewriting {
   const uint64_t timeout_us_;
   const std::atomic<bool>& cancel_;
   const std::function<void()> between_;
-  const bool syncs_;
+  bool syncs_;
 
   std::vector<uint32_t> numbers_;  // of the run
   std::vector<std::shared_ptr<Segment>> sources_;
