@@ -91,6 +91,8 @@ class Scene {
   }
 
   std::string directory() const { return root_.Join("disk" + std::to_string(disks_)); }
+  /// As a process that is killed.
+  void Leave() { store_.reset(); }
   bool is_open() const { return store_ != nullptr; }
   store::Store& store() { return *store_; }
   Recorder& recorder() { return *recorder_; }
@@ -289,6 +291,51 @@ TEST(PowerTrace, AFlushInTheMiddleOfACompactionWithoutSyncsIsNotTakenBack) {
     for (const std::string& id : ids) EXPECT_TRUE(test::Get(scene.store(), id).has_value());
     test::ExpectWhole(scene.store());
   }
+}
+
+// A handle without syncs makes a segment after another's flush: the list that it puts in place is the only one there
+// is, and the flush's promise hangs on it.
+TEST(PowerTrace, ASegmentOfAHandleWithoutSyncsTakesNoFlushBack) {
+  Scene scene;
+  scene.Put("a");
+  scene.Flush();
+  store::OpenOptions options;
+  options.durability = store::Durability::kNone;
+  options.lock_timeout_us = test::kLockTimeout;
+  options.with_helper = false;
+  auto other = store::Store::Open(scene.directory(), options);
+  ASSERT_OK(other);
+  for (int i = 0; (*other)->Stats()->segments == 1; ++i) {
+    ASSERT_OK(test::Put(**other, MemoryOf("other " + std::to_string(i), 50000)));
+    (*other)->MakeSpaceAhead();
+  }
+  scene.recorder().Look();
+  other->reset();
+  scene.Cut(Everything);
+  ASSERT_TRUE(scene.is_open());
+  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
+  test::ExpectWhole(scene.store());
+}
+
+TEST(PowerTrace, TheLastCloseOfAHandleWithoutSyncsTakesNoFlushBack) {
+  Scene scene;
+  scene.Put("a");
+  scene.Flush();
+  store::OpenOptions options;
+  options.durability = store::Durability::kNone;
+  options.lock_timeout_us = test::kLockTimeout;
+  options.with_helper = false;
+  auto other = store::Store::Open(scene.directory(), options);
+  ASSERT_OK(other);
+  ASSERT_OK(test::Put(**other, MemoryOf("b")));
+  scene.Leave();
+  EXPECT_OK((*other)->Close());
+  scene.recorder().Look();
+  other->reset();
+  scene.Cut(Everything);
+  ASSERT_TRUE(scene.is_open());
+  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
+  test::ExpectWhole(scene.store());
 }
 
 // R7's second limit: the last flush before a cut has no later frame to vouch for it, so bytes of it that rot look like

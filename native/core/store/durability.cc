@@ -241,8 +241,8 @@ Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
   if (plan.blocks) StoreRelaxed(boot_->checkpoint, plan.to.raw());
   StoreRelaxed(boot_->watermark, plan.to.raw());
   StoreRelease(boot_->watermark_sequence, plan.applied);  // pairs with the acquire in IsDurable
-  // A compaction that makes no syncs may not have seen the watermark before it renamed its list.
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in MayRename
+  // Whoever makes no syncs may not have seen the watermark before it renamed a list in.
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those in MayRename and AppendSegment
   return StructureIsDue() ? SyncStructure(timeout_us) : Status::Ok();
 }
 
@@ -262,7 +262,8 @@ Status Store::CloseClean(bool sync) {
     meta.checkpoint = Position(LoadRelaxed(boot_->checkpoint));
   }
   meta.list_generation += 1;
-  THERMOCLINE_RETURN_IF_ERROR(WriteMeta(meta, sync));
+  // What a flush promised hangs on the list, whoever puts it in place.
+  THERMOCLINE_RETURN_IF_ERROR(WriteMeta(meta, sync || SyncsRewriting()));
   TrimFiles(meta);
   return sync ? WriteCleanMarker() : Status::Ok();
 }

@@ -412,7 +412,8 @@ class Store final : private IdMatcher {
   // compact.cc, rewriting.cc
   class Compaction;
   class Rewriting;
-  /// Whether a rewriting syncs: also of a handle that never does, when somebody's flush has promised something.
+  /// Whether a rewriting or a new list is synced: also of a handle that never syncs, when somebody's flush has promised
+  /// something.
   bool SyncsRewriting() const { return Syncs() || LoadAcquire(boot_->watermark) != 0; }
   Status FinishRewriting(const format::Meta& list);
   Status FinishDeadRewriting();
