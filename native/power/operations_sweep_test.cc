@@ -212,7 +212,11 @@ TEST(OperationsSweep, ARecoveryThatFailsPassesAgainAlsoWhereBlocksAreLost) {
     scene.Cut();
   };
   recover.run = [](Scene& scene) { return scene.Open(); };
-  recover.expect = [](Scene& scene) { EXPECT_TRUE(scene.store->Stats()->recovered); };
+  recover.expect = [](Scene& scene) {
+    // One that failed in the last sync, that of the directory, had made everything else, and poisoned it.
+    const test::BootWordsByHand words(scene.path());
+    EXPECT_TRUE(scene.store->Stats()->recovered || LoadAcquire(words->poison) != 0);
+  };
   recover.poisons = true;
   Sweep(recover);
 }

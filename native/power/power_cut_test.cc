@@ -8,8 +8,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "core/base/crc32c.h"
-#include "core/io/file.h"
 #include "power/recorder.h"
 #include "power/workload.h"
 #include "test/fast_directory.h"
@@ -23,23 +21,6 @@ using test::TestRounds;
 constexpr uint64_t kStepsMax = 60;
 constexpr uint64_t kImagesPerHistory = 20;
 constexpr uint64_t kCutsInARowMax = 3;
-
-/// A clean marker names the inodes of its files; these are others, which stand for the same.
-void RebindCleanMarker(const std::string& directory_path) {
-  const auto directory = io::File::OpenDirectory(directory_path.c_str());
-  if (!directory.ok() || !io::Exists(*directory, "cache")) return;
-  const auto cache = io::File::Open(*directory, "cache", io::File::Mode::kReadWrite, FileRole::kCache);
-  if (!cache.ok() || *cache->Size() < format::kIndexOffset) return;
-  format::CleanMarker marker;
-  EXPECT_OK(cache->ReadAt(format::kCleanOffset, {reinterpret_cast<char*>(&marker), sizeof marker}));
-  if (marker.magic != format::kCleanMagic || marker.crc != Crc32c(0, &marker, offsetof(format::CleanMarker, crc))) {
-    return;
-  }
-  marker.directory_inode = directory->Identity()->inode;
-  marker.cache_inode = cache->Identity()->inode;
-  marker.crc = Crc32c(0, &marker, offsetof(format::CleanMarker, crc));
-  EXPECT_OK(cache->WriteAt(format::kCleanOffset, {reinterpret_cast<const char*>(&marker), sizeof marker}));
-}
 
 /// What may be in a lock file that no session of this boot has zeroed.
 std::string RandomLock(Random& random) {

@@ -11,6 +11,12 @@
 #include <fstream>
 #include <iterator>
 
+#include "core/base/crc32c.h"
+#include "core/format/layout.h"
+#include "core/io/file.h"
+#include "core/io/system.h"
+#include "test/harness.h"
+
 namespace thermocline::power {
 namespace {
 
@@ -315,6 +321,22 @@ void WriteImage(const std::string& directory, const DiskImage& image) {
   for (const auto& [name, bytes] : image) {
     std::ofstream(directory + "/" + name, std::ios::binary | std::ios::trunc) << bytes;
   }
+}
+
+void RebindCleanMarker(const std::string& path) {
+  const auto directory = io::File::OpenDirectory(path.c_str());
+  if (!directory.ok() || !io::Exists(*directory, "cache")) return;
+  const auto cache = io::File::Open(*directory, "cache", io::File::Mode::kReadWrite, FileRole::kCache);
+  if (!cache.ok() || *cache->Size() < format::kIndexOffset) return;
+  format::CleanMarker marker;
+  EXPECT_OK(cache->ReadAt(format::kCleanOffset, {reinterpret_cast<char*>(&marker), sizeof marker}));
+  if (marker.magic != format::kCleanMagic || marker.crc != Crc32c(0, &marker, offsetof(format::CleanMarker, crc))) {
+    return;
+  }
+  marker.directory_inode = directory->Identity()->inode;
+  marker.cache_inode = cache->Identity()->inode;
+  marker.crc = Crc32c(0, &marker, offsetof(format::CleanMarker, crc));
+  EXPECT_OK(cache->WriteAt(format::kCleanOffset, {reinterpret_cast<const char*>(&marker), sizeof marker}));
 }
 
 }  // namespace thermocline::power

@@ -131,5 +131,7 @@ class Recorder final : public CallWatcher {
 
 /// Makes the directory hold these files and nothing else.
 void WriteImage(const std::string& directory, const DiskImage& image);
+/// A clean marker names the inodes of its files; these are others, which stand for the same.
+void RebindCleanMarker(const std::string& directory);
 
 }  // namespace thermocline::power

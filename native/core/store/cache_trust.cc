@@ -1,5 +1,6 @@
 // Whether the first opener believes what the cache says (R6). Not here: how it is rebuilt (recovery.cc).
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/crc32c.h"
@@ -55,6 +56,35 @@ bool Store::ClosedClean() const {
          marker.directory_inode == directory->inode && marker.cache_inode == cache->inode &&
          marker.list_generation == list_->list_generation && marker.tail == boot_->tail &&
          marker.index_word == boot_->index && marker.words_crc == Crc32c(0, boot_, sizeof *boot_);
+}
+
+/// Whether nothing follows where the marker says that the log ends. A close cuts off what a dead writer had left there,
+/// but no sync follows that: the power may take the cut and leave the marker. Passed over now, such a frame would be
+/// found once more after the next cut, in the place of what was written over it.
+bool Store::EndsAtTail() const {
+  const Position tail(LoadRelaxed(boot_->tail));
+  const auto is_blank = [&](SegmentNumber number, uint64_t offset) {
+    const Result<io::File> log =
+        io::File::Open(directory_, LogFileName(number).text, io::File::Mode::kRead, FileRole::kLog);
+    if (!log.ok()) return false;
+    const Result<uint64_t> size = log->Size();
+    if (!size.ok()) return false;
+    char bytes[sizeof(format::FrameHeader)] = {};
+    const uint64_t length = *size <= offset ? 0 : std::min<uint64_t>(sizeof bytes, *size - offset);
+    if (!log->ReadAt(offset, {bytes, length}).ok()) return false;
+    return std::all_of(std::begin(bytes), std::end(bytes), [](char byte) { return byte == 0; });
+  };
+  const auto open = static_cast<SegmentNumber>(ClaimSegment(LoadRelaxed(boot_->claim)));
+  const std::shared_ptr<const format::Meta> list = list_;
+  const int first = list->IndexOf(tail.none() ? open : tail.segment());
+  if (first < 0) return false;
+  if (!is_blank(static_cast<SegmentNumber>(list->segments[static_cast<size_t>(first)].number),
+                tail.none() ? format::kHeaderBytes : tail.offset())) {
+    return false;
+  }
+  return std::all_of(list->segments.begin() + first + 1, list->segments.end(), [&](const format::SegmentEntry& entry) {
+    return is_blank(static_cast<SegmentNumber>(entry.number), format::kHeaderBytes);
+  });
 }
 
 /// Whether what the words point at is there. They are of this boot or of a clean close, but still bytes from a file.

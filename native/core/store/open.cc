@@ -296,7 +296,7 @@ Status Store::OpenCache(bool first_opener, bool created) {
   if (ours && !created) {
     THERMOCLINE_RETURN_IF_ERROR(MapCache());
     poisoned = same_boot && LoadRelaxed(boot_->poison) != 0;
-    const bool clean = ClosedClean();
+    const bool clean = ClosedClean() && (same_boot || EndsAtTail());
     if ((clean || same_boot) && WordsAreSane()) {
       if (!same_boot) THERMOCLINE_RETURN_IF_ERROR(WriteCacheHeader(*boot));
       // After a clean close nothing can be half done, and nothing is written here: the marker stays true.

@@ -292,6 +292,7 @@ class Store final : private IdMatcher {
   Status OpenCache(bool first_opener, bool created);
   Status MapCache();
   bool ClosedClean() const;
+  bool EndsAtTail() const;
   bool WordsAreSane();
   Status WriteCacheHeader(const io::BootIdentity& boot);
   void StopHelper();
