@@ -356,6 +356,28 @@ TEST(PowerTrace, TheLastCloseOfAHandleWithoutSyncsTakesNoFlushBack) {
   test::ExpectWhole(scene.store());
 }
 
+TEST(PowerTrace, ARecoveryByAHandleWithoutSyncsTakesNoFlushBack) {
+  Scene scene;
+  scene.Put("a");
+  scene.Flush();
+  scene.Put("b");
+  scene.Leave();
+  std::filesystem::remove(scene.directory() + "/cache");
+  store::OpenOptions options;
+  options.durability = store::Durability::kNone;
+  options.lock_timeout_us = test::kLockTimeout;
+  options.with_helper = false;
+  auto other = store::Store::Open(scene.directory(), options);
+  ASSERT_OK(other);
+  EXPECT_TRUE((*other)->Stats()->recovered);
+  scene.recorder().Look();
+  other->reset();
+  scene.Cut(Everything);
+  ASSERT_TRUE(scene.is_open());
+  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
+  test::ExpectWhole(scene.store());
+}
+
 // R7's second limit: the last flush before a cut has no later frame to vouch for it, so bytes of it that rot look like
 // a write that never finished. One frame later they are known for what they are.
 TEST(PowerTrace, RotInTheLastFlushLooksLikeTheEndAndIsDamageOnceALaterFrameVouches) {

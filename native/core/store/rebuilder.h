@@ -51,6 +51,8 @@ class Store::Rebuilder {
   Status Apply(const FoundFrame& frame);
   Status Finish(bool created);
   Status WriteEpochFrame(SegmentNumber number, uint64_t epoch);
+  /// Also for a handle that never syncs, when somebody's flush has promised something: it hangs on the list of now.
+  bool Syncs() const { return store_.Syncs() || !meta_.watermark.none(); }
   SegmentNumber NumberOf(size_t part) const { return static_cast<SegmentNumber>(meta_.segments[part].number); }
   static uint64_t BlockKey(uint32_t segment, uint32_t slot) { return (uint64_t{segment} << 32) | slot; }
 

@@ -278,7 +278,7 @@ Status Store::Rebuilder::WriteEpochFrame(SegmentNumber number, uint64_t epoch) {
   header.first_sequence = applied_ + 1;
   header.epoch = epoch;
   const Position position(number, format::kHeaderBytes);
-  const bool durable = store_.Syncs() && !poisoned_;
+  const bool durable = Syncs() && !poisoned_;
   header.durable = durable ? applied_ : meta_.watermark_sequence;
   header.watermark = durable ? position.raw() : meta_.watermark.raw();
   header.checkpoint = durable ? position.raw() : meta_.checkpoint.raw();
@@ -293,7 +293,7 @@ Status Store::Rebuilder::WriteEpochFrame(SegmentNumber number, uint64_t epoch) {
   if (!log.ok()) return log.status();
   THERMOCLINE_RETURN_IF_ERROR(
       log->WriteAt(format::kHeaderBytes, {reinterpret_cast<const char*>(&header), sizeof header}));
-  if (store_.Syncs()) THERMOCLINE_RETURN_IF_ERROR(log->Sync());
+  if (Syncs()) THERMOCLINE_RETURN_IF_ERROR(log->Sync());
   store_.boot_->last_frame = position.raw();
   store_.boot_->last_frame_crc = header.header_crc;
   return Status::Ok();
@@ -316,7 +316,7 @@ Status Store::Rebuilder::Finish(bool created) {
     store_.session_->marker_removed = format::kMarkerSynced;
     return Status::Ok();
   }
-  if (store_.Syncs() && !frames_.empty()) {
+  if (Syncs() && !frames_.empty()) {
     THERMOCLINE_RETURN_IF_ERROR(
         store_.SyncSegments(meta_, meta_.checkpoint.segment(), NumberOf(frames_.back().part), true));
   }
@@ -336,14 +336,14 @@ Status Store::Rebuilder::Finish(bool created) {
   entry.log_capacity = entry.slots * kLogBytesPerSlot;
   const auto number = static_cast<SegmentNumber>(entry.number);
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(
-      store_.directory_, store_.store_id_, number, entry.slots, store_.dimensions_, entry.log_capacity, store_.Syncs(),
+      store_.directory_, store_.store_id_, number, entry.slots, store_.dimensions_, entry.log_capacity, Syncs(),
       store_.LearnCentre(next), frames_.empty() ? Segment::Columns::kLater : Segment::Columns::kNow));
   THERMOCLINE_RETURN_IF_ERROR(WriteEpochFrame(number, epoch + 1));
   next.segments.push_back(entry);
   next.epoch = epoch + 1;
   next.list_generation += 1;
   // Without a sync that counts nothing became durable here.
-  if (store_.Syncs() && !poisoned_) {
+  if (Syncs() && !poisoned_) {
     next.watermark = Position(number, format::kHeaderBytes);
     next.watermark_sequence = applied_;
     next.checkpoint = next.watermark;
@@ -358,7 +358,7 @@ Status Store::Rebuilder::Finish(bool created) {
   boot.log_ready[entry.number % format::kSpaceWords] = MakeClaim(entry.number, static_cast<uint32_t>(tail / 8));
   // The new list's generation is above that of any marker, so an old one is not believed even if it comes back.
   store_.session_->marker_removed = format::kMarkerSynced;
-  return store_.WriteMeta(std::move(next), store_.Syncs());
+  return store_.WriteMeta(std::move(next), Syncs());
 }
 
 }  // namespace thermocline::store
