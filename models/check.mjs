@@ -1,7 +1,7 @@
 // Searches the models: those of Spin exhaustively, those of Relacy (relacy.mjs) by so many executions. Sound, each must
 // hold in every configuration; with a fault planted or an order weakened, it must not.
 //
-//   node models/check.mjs [--only <part of a name>] [--jobs 2] [--executions 20000]
+//   node models/check.mjs [--only <part of a name>] [--jobs 2] [--executions 50000]
 //
 // Imports only node: modules. Needs `spin`, `relacy-dev` and compilers. A search of Spin that met its depth or memory
 // limit has shown nothing and fails. A fault must be found by the property that is named here, not by any.
@@ -139,7 +139,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
     jobs: { type: 'string', default: '2' },
-    executions: { type: 'string', default: '20000' },
+    executions: { type: 'string', default: '50000' },
   },
 })
 for (const [tool, there] of [

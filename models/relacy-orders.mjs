@@ -53,6 +53,8 @@ export const wouldDo = [
     'open_segment = ClaimSegment',
     notThere('as above; under the write lock its value is right'),
   ),
+  row('meta_file.cc', 'swap-fails', 'relaxed', 'CompareExchange(boot_->list_generation', valueCounts),
+  row('meta_file.cc', 'swap', 'release', 'CompareExchange(boot_->list_generation', valueCounts),
   row('space.cc', 'load', 'relaxed', 'uint64_t claim = LoadAcquire(boot_->claim)', lockOrders),
   row('space.cc', 'swap-fails', 'relaxed', 'MakeClaim(next', 'only the slots of the value seen have changed'),
   row('space.cc', 'swap', 'release', 'MakeClaim(next', lockOrders),

@@ -50,7 +50,7 @@ void Store::PublishList(format::Meta meta) {
   }
   if (boot_ == nullptr) return;
   // Published last: whoever sees the generation finds the file.
-  uint64_t seen = LoadAcquire(boot_->list_generation);
+  uint64_t seen = LoadRelaxed(boot_->list_generation);
   while (seen < list->list_generation && !CompareExchange(boot_->list_generation, seen, list->list_generation)) {
   }
 }
