@@ -53,6 +53,13 @@ class Scene {
     if (opened.ok()) store_ = *opened;
   }
 
+  /// Another handle, which makes no syncs.
+  Result<std::shared_ptr<store::Store>> OpenWithoutSyncs() const {
+    store::OpenOptions options = options_;
+    options.durability = store::Durability::kNone;
+    return store::Store::Open(directory(), options);
+  }
+
   /// The power goes now; the disk keeps what is not lost; the store is opened again, recorded from that disk on.
   void Cut(const Recorder::IsLost& is_lost, bool names_lost = false) {
     const DiskImage image = recorder_->ImageAt(recorder_->Look(), is_lost, names_lost);
@@ -269,6 +276,17 @@ TEST(PowerTrace, AListThatADeadOwnerDidNotSyncIsSyncedByTheNextFlushOfItsHeirs) 
   scene.Expect(ids);
 }
 
+/// The other handle's process dies, the power goes, and what was never synced with it: these memories are there.
+void ExpectKeptWhenItsOtherDies(Scene& scene, std::shared_ptr<store::Store>& other,
+                                const std::vector<std::string>& ids) {
+  scene.recorder().Look();
+  other.reset();
+  scene.Cut(Everything);
+  ASSERT_TRUE(scene.is_open());
+  for (const std::string& id : ids) EXPECT_TRUE(test::Get(scene.store(), id).has_value());
+  test::ExpectWhole(scene.store());
+}
+
 // What a flush covered stays on the disk whatever a compaction of a handle without syncs does that began before it: its
 // lists and its copy are synced from then on. The flush comes in the middle of the copy; the compaction goes on or
 // stops.
@@ -282,11 +300,7 @@ TEST(PowerTrace, AFlushInTheMiddleOfACompactionWithoutSyncsIsNotTakenBack) {
       scene.Put(ids.back(), 50000);
       if (ids.size() % 2 == 0) scene.Put(ids.back(), 50000);
     }
-    store::OpenOptions options;
-    options.durability = store::Durability::kNone;
-    options.lock_timeout_us = test::kLockTimeout;
-    options.with_helper = false;
-    auto other = store::Store::Open(scene.directory(), options);
+    auto other = scene.OpenWithoutSyncs();
     ASSERT_OK(other);
     std::atomic<bool> cancel{false};
     bool flushed = false;
@@ -301,13 +315,7 @@ TEST(PowerTrace, AFlushInTheMiddleOfACompactionWithoutSyncsIsNotTakenBack) {
     const Result<store::CompactResult> compacted = (*other)->Compact(test::kLockTimeout, cancel, policy);
     EXPECT_EQ(compacted.ok(), goes_on);
     EXPECT_TRUE(flushed);
-    scene.recorder().Look();
-    other->reset();
-    scene.Cut(Everything);
-    EXPECT_TRUE(scene.is_open());
-    if (!scene.is_open()) continue;
-    for (const std::string& id : ids) EXPECT_TRUE(test::Get(scene.store(), id).has_value());
-    test::ExpectWhole(scene.store());
+    ExpectKeptWhenItsOtherDies(scene, *other, ids);
   }
 }
 
@@ -317,43 +325,25 @@ TEST(PowerTrace, ASegmentOfAHandleWithoutSyncsTakesNoFlushBack) {
   Scene scene;
   scene.Put("a");
   scene.Flush();
-  store::OpenOptions options;
-  options.durability = store::Durability::kNone;
-  options.lock_timeout_us = test::kLockTimeout;
-  options.with_helper = false;
-  auto other = store::Store::Open(scene.directory(), options);
+  auto other = scene.OpenWithoutSyncs();
   ASSERT_OK(other);
   for (int i = 0; (*other)->Stats()->segments == 1; ++i) {
     ASSERT_OK(test::Put(**other, MemoryOf("other " + std::to_string(i), 50000)));
     (*other)->MakeSpaceAhead();
   }
-  scene.recorder().Look();
-  other->reset();
-  scene.Cut(Everything);
-  ASSERT_TRUE(scene.is_open());
-  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
-  test::ExpectWhole(scene.store());
+  ExpectKeptWhenItsOtherDies(scene, *other, {"a"});
 }
 
 TEST(PowerTrace, TheLastCloseOfAHandleWithoutSyncsTakesNoFlushBack) {
   Scene scene;
   scene.Put("a");
   scene.Flush();
-  store::OpenOptions options;
-  options.durability = store::Durability::kNone;
-  options.lock_timeout_us = test::kLockTimeout;
-  options.with_helper = false;
-  auto other = store::Store::Open(scene.directory(), options);
+  auto other = scene.OpenWithoutSyncs();
   ASSERT_OK(other);
   ASSERT_OK(test::Put(**other, MemoryOf("b")));
   scene.Leave();
   EXPECT_OK((*other)->Close());
-  scene.recorder().Look();
-  other->reset();
-  scene.Cut(Everything);
-  ASSERT_TRUE(scene.is_open());
-  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
-  test::ExpectWhole(scene.store());
+  ExpectKeptWhenItsOtherDies(scene, *other, {"a"});
 }
 
 TEST(PowerTrace, ARecoveryByAHandleWithoutSyncsTakesNoFlushBack) {
@@ -363,19 +353,10 @@ TEST(PowerTrace, ARecoveryByAHandleWithoutSyncsTakesNoFlushBack) {
   scene.Put("b");
   scene.Leave();
   std::filesystem::remove(scene.directory() + "/cache");
-  store::OpenOptions options;
-  options.durability = store::Durability::kNone;
-  options.lock_timeout_us = test::kLockTimeout;
-  options.with_helper = false;
-  auto other = store::Store::Open(scene.directory(), options);
+  auto other = scene.OpenWithoutSyncs();
   ASSERT_OK(other);
   EXPECT_TRUE((*other)->Stats()->recovered);
-  scene.recorder().Look();
-  other->reset();
-  scene.Cut(Everything);
-  ASSERT_TRUE(scene.is_open());
-  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
-  test::ExpectWhole(scene.store());
+  ExpectKeptWhenItsOtherDies(scene, *other, {"a"});
 }
 
 // R7's second limit: the last flush before a cut has no later frame to vouch for it, so bytes of it that rot look like

@@ -242,7 +242,7 @@ Status Store::LeadFlush(FlushScope scope, uint64_t timeout_us) {
   StoreRelaxed(boot_->watermark, plan.to.raw());
   StoreRelease(boot_->watermark_sequence, plan.applied);  // pairs with the acquire in IsDurable
   // Whoever makes no syncs may not have seen the watermark before it renamed a list in.
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those in MayRename and AppendSegment
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the one in MustSyncList
   return StructureIsDue() ? SyncStructure(timeout_us) : Status::Ok();
 }
 
@@ -263,7 +263,7 @@ Status Store::CloseClean(bool sync) {
   }
   meta.list_generation += 1;
   // What a flush promised hangs on the list, whoever puts it in place.
-  THERMOCLINE_RETURN_IF_ERROR(WriteMeta(meta, sync || SyncsRewriting()));
+  THERMOCLINE_RETURN_IF_ERROR(WriteMeta(meta, sync || SyncsLists()));
   TrimFiles(meta);
   return sync ? WriteCleanMarker() : Status::Ok();
 }

@@ -1,6 +1,7 @@
 // The segment list: the file `meta`, replaced whole. Not here: mapping what it names (mapped_segments.cc).
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/store/log_reader.h"
 #include "core/store/store.h"
@@ -23,6 +24,16 @@ Status Store::WriteMetaBeside(const char* name, const format::Meta& meta, bool s
   if (!file.ok()) return file.status();
   THERMOCLINE_RETURN_IF_ERROR(file->WriteAt(0, bytes));
   return sync ? file->Sync() : Status::Ok();
+}
+
+/// Growth lock held, before a list is renamed in: whether it has to be on the disk first, with all that it names. The
+/// mark comes before the second look and LeadFlush has it the other way round, so a flush that is under way is seen
+/// here, or sees the mark and waits for the growth lock.
+bool Store::MustSyncList() {
+  if (SyncsLists()) return true;
+  StoreRelease(boot_->structure_unsynced, uint64_t{1});
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in LeadFlush
+  return SyncsLists();
 }
 
 /// Write beside, sync, rename, sync the directory: a crash leaves the old list or the new one.

@@ -382,7 +382,7 @@ void Store::RemoveUnlisted() {
   if (names->empty()) return;
   // A compaction that died before it synced its list: the disk may still have the one that names these files. After a
   // failed sync nobody can tell (R8).
-  if (LoadRelaxed(boot_->poison) != 0 || (SyncsRewriting() && !directory_.Sync().ok())) return;
+  if (LoadRelaxed(boot_->poison) != 0 || (SyncsLists() && !directory_.Sync().ok())) return;
   for (const std::string& name : *names) {
     if (!io::Unlink(directory_, name.c_str()).ok()) return;
   }

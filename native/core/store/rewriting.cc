@@ -1,7 +1,6 @@
 #include "core/store/rewriting.h"
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -315,13 +314,10 @@ Status Store::Rewriting::Publish() {
 }
 
 /// Growth lock held. False when a flush promised something since the compaction began without syncs: what it covered
-/// must not come to lie in a list or a copy that is not on the disk. The mark comes before the look and LeadFlush has
-/// it the other way round, so a flush that is under way is seen here, or sees the mark and waits for the growth lock.
+/// must not come to lie in a list or a copy that is not on the disk.
 bool Store::Rewriting::MayRename() {
   if (syncs_) return true;
-  StoreRelease(store_.boot_->structure_unsynced, uint64_t{1});
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in LeadFlush
-  syncs_ = store_.SyncsRewriting();
+  syncs_ = store_.MustSyncList();
   return !syncs_;
 }
 

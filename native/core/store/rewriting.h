@@ -27,7 +27,7 @@ class Store::Rewriting {
         timeout_us_(timeout_us),
         cancel_(cancel),
         between_(std::move(between)),
-        syncs_(store.SyncsRewriting()) {}
+        syncs_(store.SyncsLists()) {}
   /// Removes the copy that was not published.
   ~Rewriting();
   Rewriting(const Rewriting&) = delete;

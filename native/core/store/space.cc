@@ -3,7 +3,6 @@
 // made outside the write lock (R9, R17).
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <utility>
 
@@ -292,14 +291,7 @@ Status Store::AppendSegment(format::Meta meta, uint32_t slots, uint64_t log_byte
       std::max(std::min(slots, kSegmentSlotsMax) * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes);
   entry.log_capacity = format::RoundUp(log_bytes, format::kSectionBytes);
   const auto number = static_cast<SegmentNumber>(entry.number);
-  // Also of a handle that never syncs, when somebody's flush has promised something: the list is the only one there is.
-  // Marked before the second look, so that a flush under way is seen here or sees the mark.
-  bool sync = SyncsRewriting();
-  if (!sync) {
-    StoreRelease(boot_->structure_unsynced, uint64_t{1});
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence in LeadFlush
-    sync = SyncsRewriting();
-  }
+  const bool sync = MustSyncList();
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, store_id_, number, entry.slots, dimensions_,
                                                    entry.log_capacity, sync, LearnCentre(meta)));
   meta.segments.push_back(entry);

@@ -301,6 +301,7 @@ class Store final : private IdMatcher {
   // meta_file.cc
   Status WriteMeta(format::Meta meta, bool sync);
   Status WriteMetaBeside(const char* name, const format::Meta& meta, bool sync) const;
+  bool MustSyncList();
   void PublishList(format::Meta meta);
   Result<std::shared_ptr<const format::Meta>> ReadMeta() const;
   std::shared_ptr<const format::Meta> List();
@@ -413,9 +414,9 @@ class Store final : private IdMatcher {
   // compact.cc, rewriting.cc
   class Compaction;
   class Rewriting;
-  /// Whether a rewriting or a new list is synced: also of a handle that never syncs, when somebody's flush has promised
-  /// something.
-  bool SyncsRewriting() const { return Syncs() || LoadAcquire(boot_->watermark) != 0; }
+  /// Whether lists and what they name are synced: also by a handle that never syncs, when somebody's flush has promised
+  /// something, which hangs on the only list there is.
+  bool SyncsLists() const { return Syncs() || LoadAcquire(boot_->watermark) != 0; }
   Status FinishRewriting(const format::Meta& list);
   Status FinishDeadRewriting();
   Status SwingToCopy(const format::Meta& list, SegmentNumber copy, uint64_t end);
