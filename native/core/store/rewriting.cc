@@ -269,17 +269,21 @@ Status Store::Rewriting::SyncTarget() {
 // (c) -----------------------------------------------------------------------------------------------------------------
 
 /// Writes a changed list beside the present one without a lock, then calls `act` under the growth lock if the
-/// present one is still the same; else again.
+/// present one is still the same; else again. The file that `act` replaces is kept open until no lock is held: the last
+/// reference to it frees its blocks, and a rename that does this sleeps in the journal.
 Status Store::Rewriting::ChangeList(const std::function<Status(format::Meta&)>& change,
                                     const std::function<Status(format::Meta)>& act) {
   for (int look = 0;; ++look) {
     if (cancel_.load(std::memory_order_relaxed)) return Status::Error(ErrorCode::kAborted);
     const Pin pin;
+    io::File replaced;
     const bool under_growth = look == kLooksBesideGrowth;
     if (under_growth) THERMOCLINE_RETURN_IF_ERROR(store_.LockGrowth(timeout_us_));
     const Status tried = [&]() -> Status {
       Result<std::shared_ptr<const format::Meta>> list = under_growth ? store_.NewestList() : store_.ReadMeta();
       if (!list.ok()) return list.status();
+      Result<io::File> file = io::File::Open(store_.directory_, kMetaName, io::File::Mode::kRead, FileRole::kMeta);
+      if (file.ok()) replaced = std::move(*file);
       format::Meta meta = **list;
       const uint64_t generation = meta.list_generation++;
       store_.FillLogEnds(meta, Position(LoadAcquire(store_.boot_->tail)));
@@ -356,6 +360,7 @@ void Store::Rewriting::FindCells() {
 
 /// Growth lock held. The order is the one that holds (R11): deaths, list, index, publication.
 Status Store::Rewriting::Swing(format::Meta list) {
+  CopyDeaths();  // what the second one reads and writes is in the caches then
   THERMOCLINE_RETURN_IF_ERROR(store_.LockWrite(timeout_us_));
   const uint64_t begin = io::NowMonotonicMicroseconds();
   CopyDeaths();
