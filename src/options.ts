@@ -200,7 +200,7 @@ export function readIfSequence(options: unknown): number {
 /** Memories per commit of `putMany`. */
 export function readBatchSize(options: unknown): number {
   const { batchSize } = readBag(options, 'options', ['batchSize'])
-  return batchSize === undefined ? batchRecordsMax : checkInteger(batchSize, 'batchSize', 1, batchRecordsMax)
+  return batchSize === undefined ? batchRecordsMax : Math.min(checkInteger(batchSize, 'batchSize', 1), batchRecordsMax)
 }
 
 /** The new activation of `touch`, or NaN for unchanged. */

@@ -158,7 +158,7 @@ export interface ConditionOptions {
 
 /** What `putMany` takes beside the memories. */
 export interface PutManyOptions {
-  /** Memories per commit, 1..256. Default 256. */
+  /** At most so many memories per commit, at least 1. Default 256; more count as 256, which keeps other writers' waits short. */
   batchSize?: number | undefined
 }
 

@@ -22,7 +22,7 @@ const methods: Record<string, { bad: unknown[]; good: unknown }[]> = {
   ],
   putMany: [
     { bad: [undefined, ...wrong.notIterable, ...wrong.badMemories.map((memory) => [memory])], good: [{ id: 'a' }] },
-    { bad: [...wrong.badOptions, ...wrong.withKey('batchSize', [...wrong.badNumbers, 0, 257])], good: undefined },
+    { bad: [...wrong.badOptions, ...wrong.withKey('batchSize', [...wrong.badNumbers, 0])], good: undefined },
   ],
   get: [{ bad: wrong.badIds, good: 'a' }],
   getMany: [{ bad: [undefined, ...wrong.notIterable, ...wrong.badIds.map((id) => [id])], good: ['a'] }],

@@ -71,7 +71,8 @@ Result<bool> Store::Rebuilder::RestoreBlock(Segment& segment, const format::Reco
 }
 
 /// Statistics have no CRC, and the three words may be of different moments. The image's are of one: they hold unless a
-/// touch came later. Without an image, zeros are what a page that was never written has.
+/// touch came later, perhaps in the same millisecond. Without an image, zeros are what a page that was never written
+/// has.
 void Store::Rebuilder::RestoreStatistics(Segment& segment, const format::RecordView& record,
                                          const format::ImageView* image) {
   format::Statistics& statistics = segment.statistics(record.slot());
@@ -81,7 +82,7 @@ void Store::Rebuilder::RestoreStatistics(Segment& segment, const format::RecordV
     return;
   }
   const format::ImageHeader& header = image->header;
-  const bool touched = statistics.last_access > header.last_access && statistics.recall_count > header.recall_count;
+  const bool touched = statistics.last_access >= header.last_access && statistics.recall_count > header.recall_count;
   if (!touched) statistics = {header.activation, header.last_access, header.recall_count};
 }
 

@@ -140,6 +140,30 @@ TEST(StoreRecovery, ATornCacheIsRebuilt) {
   }
 }
 
+// Found by fuzzing: the image says what the statistics were at the flush, and a touch within the same millisecond has
+// the same time of last access.
+TEST(StoreRecovery, ATouchInTheMillisecondOfTheFlushBeforeItSurvivesARebuild) {
+  test::StoreFixture store(3, Durability::kNone);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 1);
+  ASSERT_OK(store->Flush(test::kLockTimeout));  // the first one syncs the blocks themselves
+  test::Memory memory;
+  memory.id = "touched";
+  memory.embedding = test::EmbeddingOf(1, 3);
+  memory.created_at = 1000;
+  ASSERT_OK(test::Put(*store, memory));
+  ASSERT_OK(store->Touch("touched", 0.25, 1000));
+  ASSERT_OK(store->Flush(test::kLockTimeout));
+  ASSERT_OK(store->Touch("touched", 0.5, 1000));
+  ASSERT_OK(store.Close());
+  std::filesystem::remove(store.Join("cache"));
+  ASSERT_OK(store.Open());
+  const std::optional<test::Memory> stored = test::Get(*store, "touched");
+  ASSERT_TRUE(stored.has_value());
+  EXPECT_EQ(stored->activation, 0.5);
+  EXPECT_EQ(stored->recall_count, 2u);
+}
+
 /// A frame with one record, valid in every byte, as the next commit at the tail of the open log would write it.
 std::string FrameAtTail(Store& store, const format::BootWords& words, const std::string& id) {
   format::RecordParts parts;
