@@ -145,7 +145,9 @@ class KillLoop {
     this.#oracle.note(id, stamp, sequence)
     if (store.get(id)?.metadata.number !== stamp) problems.push('a write after the kill is not there')
     store.close()
-    expectNone(problems.map((problem) => `round ${number}, ${fate}: ${problem}`))
+    const inDoubt = [...logs].map(([worker, log]) => [worker, log.find(({ acknowledged }) => !acknowledged)?.intent])
+    const what = `round ${number}, ${fate}, in doubt ${JSON.stringify(inDoubt)}`
+    expectNone(problems.map((problem) => `${what}: ${problem}`))
   }
 
   #tally(): void {

@@ -68,6 +68,27 @@ test('a put in doubt on a shared id does not claim the record of a write in doub
   expect(await check(first, second)).toEqual([])
 })
 
+test('of two puts in doubt on a shared id either may be the one that came', async () => {
+  for (const number of [4, 26]) {
+    const [first, second] = twoWorkers()
+    put('shared-1', number)
+    first.push(open_({ kind: 'put', id: 'shared-1', number: 4 }))
+    second.push(open_({ kind: 'put', id: 'shared-1', number: 26 }))
+    expect(await check(first, second)).toEqual([])
+    store.close()
+    store = open(join(directory, `store-${number}`), { dimensions })
+  }
+})
+
+test('it finds a put in doubt that came before what its worker did last', async () => {
+  const [first, second] = twoWorkers()
+  put('shared-1', 4)
+  first.push(done({ kind: 'put', id: 'w0-2', number: 3 }, put('w0-2', 3)))
+  first.push(open_({ kind: 'put', id: 'shared-1', number: 4 }))
+  second.push(open_({ kind: 'put', id: 'shared-1', number: 26 }))
+  expect(await check(first, second)).toEqual([expect.stringContaining('shared-1 is write 4 on put 4')])
+})
+
 test('it finds an acknowledged put that is lost', async () => {
   const [first, second] = twoWorkers()
   second.push(done({ kind: 'put', id: 'w1-9', number: 25 }, store.sequence + 1))

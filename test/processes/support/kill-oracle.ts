@@ -21,6 +21,9 @@ export type Intent =
   | { kind: 'putMany'; puts: Put[]; batchSize: number }
 export type WorkerLog = LoggedOperation<Intent, number | boolean>[]
 
+/** Stands for the number of whichever put in doubt a record is. */
+const inDoubtNumber = -1
+
 interface Stamp {
   number: number
   base: number
@@ -101,7 +104,7 @@ export class KillOracle {
       if (torn !== undefined) problems.push(torn)
       const { number, base } = memory.metadata as { number: number; base: number }
       // Of two puts in doubt on a shared id only the store knows which one came last.
-      const allowed = stamp.number < 0 ? candidates.get(id) : undefined
+      const allowed = stamp.number === inDoubtNumber ? candidates.get(id) : undefined
       if (allowed?.includes(number) && base === number) Object.assign(stamp, { number, base })
       if (number !== stamp.number || base !== stamp.base) {
         problems.push(`${id} is write ${number} on put ${base}, must be ${stamp.number} on ${stamp.base}`)
@@ -217,6 +220,18 @@ class Round {
       this.#problems.push(`${what} returned ${last}, which it is not`)
   }
 
+  /**
+   * Which of several puts in doubt on one shared id a record is, the feed does not tell: each may be it, also when there
+   * are fewer records than puts, but not a record before what its worker did last.
+   */
+  #addCandidate({ id, number }: Expected, behind: number): void {
+    const isPossible = this.#feed.some((change, at) => {
+      const owner = this.#owners[at]
+      return at >= behind && change.id === id && (owner === undefined || owner.number === inDoubtNumber)
+    })
+    if (isPossible) this.candidates.set(id, [...(this.candidates.get(id) ?? []), number])
+  }
+
   placeInDoubt(worker: number, log: WorkerLog): void {
     const open = log.filter(({ acknowledged }) => !acknowledged)
     if (open.length > 1) this.#problems.push(`worker ${worker} has ${open.length} operations in doubt`)
@@ -228,15 +243,14 @@ class Round {
     let came = false
     for (let first = 0; first < records.length; first += batchSize) {
       const batch = records.slice(first, first + batchSize)
-      const at = this.#search(this.#behind.get(worker) ?? 0, batch)
+      const behind = this.#behind.get(worker) ?? 0
+      const [only] = batch
+      const isSharedPut = operation.intent.kind === 'put' && only?.id.startsWith('shared')
+      if (isSharedPut) this.#addCandidate(only as Expected, behind)
+      const at = this.#search(behind, batch)
       if (at < 0) break
       came = true
-      const [only] = batch
-      // Which of several puts in doubt on one shared id this is, the feed does not tell.
-      if (operation.intent.kind === 'put' && only?.id.startsWith('shared')) {
-        this.candidates.set(only.id, [...(this.candidates.get(only.id) ?? []), only.number])
-        this.#take(worker, at, [{ ...only, number: -1 }])
-      } else this.#take(worker, at, batch)
+      this.#take(worker, at, isSharedPut ? [{ ...(only as Expected), number: inDoubtNumber }] : batch)
     }
     if (came) this.inDoubtThatCame += 1
   }
