@@ -60,6 +60,7 @@ class Store::Compaction {
   Usage Look(const Segment& segment, uint64_t end) const;
   bool IsDue(size_t index) const;
   SegmentRun NextRun(size_t from) const;
+  Status Rewrite(const format::Meta& list, SegmentRun run);
   Status RewriteAll();
   Status DropTombstones();
 
@@ -196,6 +197,16 @@ SegmentRun Store::Compaction::NextRun(size_t from) const {
   return {};
 }
 
+Status Store::Compaction::Rewrite(const format::Meta& list, SegmentRun run) {
+  Rewriting rewriting(store_, timeout_us_, cancel_, policy_.between);
+  const Status status = rewriting.Run(list, run);
+  result_->longest_hold_us = std::max(result_->longest_hold_us, rewriting.longest_hold_us());
+  if (!status.ok()) return status;
+  result_->moved += rewriting.moved();
+  result_->segments += run.count;
+  return status;
+}
+
 Status Store::Compaction::RewriteAll() {
   size_t sealed = 0;
   Result<format::Meta> list = SealedList(&sealed);
@@ -224,15 +235,12 @@ Status Store::Compaction::RewriteAll() {
   // number.
   Status damage = Status::Ok();
   for (SegmentRun run = NextRun(0); run.count > 0; run = NextRun(run.first + run.count)) {
-    Rewriting rewriting(store_, timeout_us_, cancel_, policy_.between);
-    const Status status = rewriting.Run(*list, run);
-    result_->longest_hold_us = std::max(result_->longest_hold_us, rewriting.longest_hold_us());
-    if (status.ok()) {
-      result_->moved += rewriting.moved();
-      result_->segments += run.count;
-    } else if (status.code() == ErrorCode::kCorrupt) {
+    const Status status = Rewrite(*list, run);
+    // Not left to the helper alone: whoever compacts faster than it lets go would run out of descriptors.
+    store_.FollowList();
+    if (status.code() == ErrorCode::kCorrupt) {
       damage = status;  // it stays as it is, the others need not
-    } else {
+    } else if (!status.ok()) {
       return status;
     }
   }

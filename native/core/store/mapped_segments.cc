@@ -5,7 +5,8 @@
 // by number. Then it is taken out of the table; when every call of that moment has returned and still nobody holds it,
 // it is unmapped. A call that asks for it in between puts it back, and everything begins again.
 //
-// Thread rule: GetSegment under a Pin, from any thread; FollowList from one thread at a time, the helper's.
+// Thread rule: GetSegment under a Pin, from any thread; FollowList from any thread without one, the helper's and those
+// that compact.
 
 #include <algorithm>
 #include <cerrno>

@@ -102,6 +102,22 @@ TEST(MappedSegments, WhatLeftTheListIsLetGoByIdleProcesses) {
   EXPECT_LT(two.WaitUntilUnmapped(), kLetGoWithin);
 }
 
+// Found by a night on a busy host: a thread that compacted all the time left its helper no turn, until it had no
+// descriptors left.
+TEST(MappedSegments, WhoCompactsLetsGoOfWhatItReplacedWithoutAHelper) {
+  const std::atomic<bool> never{false};
+  test::StoreFixture store(1);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  size_t most = 0;
+  for (int round = 0; round < 40; ++round) {
+    ASSERT_OK(test::PutText(*store, "id", "text"));
+    ASSERT_OK(store->Compact(test::kLockTimeout, never));
+    if (round == 10) most = MappingsOf(store.path());
+  }
+  EXPECT_LE(MappingsOf(store.path()), most);
+}
+
 TEST(MappedSegments, ACallKeepsWhatItFound) {
   TwoParticipants two;
   auto pin = std::make_unique<Pin>();
