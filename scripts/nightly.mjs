@@ -71,7 +71,7 @@ async function runConcurrent() {
 /** Spin as ever, Relacy with more executions. */
 async function checkModels() {
   const program = join(root, 'models', 'check.mjs')
-  const { output } = await run(process.execPath, [program, '--executions', String(modelExecutions)])
+  const { output } = await run(process.execPath, [program, '--executions', String(modelExecutions)], { capture: true })
   return readCounts(output)
 }
 
