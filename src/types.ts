@@ -69,7 +69,7 @@ export interface OpenOptions {
 
 /** When a store compacts by itself: when both are reached. The open segment is left alone, unlike by `compact`. */
 export interface AutoCompactOptions {
-  /** Part of the bytes on disk that is of replaced and deleted memories, 0..1. Default 0.5. */
+  /** Part of the bytes on disk, those made ahead left out, that is of replaced and deleted memories, 0..1. Default 0.5. */
   deadShare?: number | undefined
   /** Bytes of replaced and deleted memories. Default 268435456, 256 MiB. */
   deadBytes?: number | undefined

@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Metric, open, type Store } from 'thermocline'
+import { type Metric, type OpenOptions, open, type Store } from 'thermocline'
 import { test } from 'vitest'
 import { type DerivedMemory, derivedProblem } from './memories.mjs'
 import { type RunResult, WorkerPool } from './worker-pool.js'
@@ -25,7 +25,7 @@ export interface Scene {
   directory: string
   pool: WorkerPool
   /** The store as this thread opens it; closed afterwards at the latest. */
-  openStore(dimensions?: number, metric?: Metric): Store
+  openStore(dimensions?: number, metric?: Metric, options?: OpenOptions): Store
 }
 
 /** The only failure that another process on the host can cause: the work is then done again. */
@@ -67,8 +67,8 @@ async function play(jobs: URL, seed: number, body: (scene: Scene) => Promise<voi
   const directory = mkdtempSync(join(tmpdir(), 'thermocline-concurrent-'))
   const pool = new WorkerPool(jobs)
   const stores: Store[] = []
-  const openStore = (dimensions?: number, metric?: Metric): Store => {
-    const store = open(directory, { dimensions, metric })
+  const openStore = (dimensions?: number, metric?: Metric, options: OpenOptions = {}): Store => {
+    const store = open(directory, { dimensions, metric, ...options })
     stores.push(store)
     return store
   }

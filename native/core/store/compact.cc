@@ -27,6 +27,8 @@ constexpr uint64_t kCopyLogBytesMax = uint64_t{kSegmentSlotsMax} * kLogBytesPerS
 constexpr double kSmall = 0.5;
 // How long a wait for another compaction goes without a look at `cancel`.
 constexpr uint64_t kWaitSliceMicroseconds = 20000;
+// Index cells that are looked at to learn how large memories are.
+constexpr uint64_t kLiveSamples = 1024;
 // How long the helper waits for a lock.
 constexpr uint64_t kHelperMicroseconds = 1000000;
 
@@ -136,7 +138,6 @@ Result<format::Meta> Store::Compaction::SealedList(size_t* sealed) {
 /// Records that cannot be read make a segment due: the rewriting then says what is damaged.
 Usage Store::Compaction::Look(const Segment& segment, uint64_t end) const {
   Usage usage;
-  const uint64_t stride = segment.layout().embedding_stride;
   for (uint64_t at = format::kHeaderBytes; at < end;) {
     const Pin pin;
     const auto frame = ReadFrame(segment, store_.salt_, at, false);
@@ -155,7 +156,7 @@ Usage Store::Compaction::Look(const Segment& segment, uint64_t end) const {
         break;
       }
       const bool deletion = record->kind() == format::RecordKind::kDelete;
-      const uint64_t bytes = record->header.length + (deletion ? 0 : stride);
+      const uint64_t bytes = record->header.length + (deletion ? 0 : segment.slot_bytes());
       usage.all_bytes += bytes;
       if (store_.PositionInIndex(record->id) == Position(segment.number(), record_at)) {
         usage.bytes += record->header.length;
@@ -252,6 +253,24 @@ void Store::SetAutoCompact(const std::optional<AutoCompact>& policy) {
   auto_compact_ = policy;
 }
 
+/// Log and blocks of all memories, reckoned from some hundred of them.
+uint64_t Store::EstimateLiveBytes() {
+  const Pin pin;
+  const IndexTable table = Table();
+  const uint64_t step = std::max<uint64_t>(table.cells() / kLiveSamples, 1);
+  uint64_t bytes = 0;
+  uint64_t samples = 0;
+  for (uint64_t at = 0; at < table.cells(); at += step) {
+    const Position position(LoadAcquire(table.cell(at).position));
+    if (position.raw() <= format::kTombstone) continue;
+    const Result<MemoryRef> memory = ReadAt(position);
+    if (!memory.ok() || memory->record.kind() == format::RecordKind::kDelete) continue;
+    bytes += memory->record.header.length + memory->segment->slot_bytes();
+    ++samples;
+  }
+  return samples == 0 ? 0 : size() * bytes / samples;
+}
+
 bool Store::CompactWhenDue() {
   const uint64_t dead = LoadRelaxed(boot_->dead_bytes);
   std::optional<AutoCompact> policy;
@@ -264,9 +283,12 @@ bool Store::CompactWhenDue() {
   if (dead < dead_bytes_tried_ + dead_bytes_tried_ / 8 && dead >= dead_bytes_tried_) return false;
   dead_bytes_tried_ = dead;
   const Result<StoreStats> stats = Stats();
-  if (!stats.ok() || static_cast<double>(dead) < policy->dead_share * static_cast<double>(stats->bytes_total)) {
-    return false;
-  }
+  if (!stats.ok()) return false;
+  // Frames and slack beside what lives go with it, and are most of what small records take: `dead` knows the records
+  // alone.
+  const uint64_t held = stats->bytes_total - std::min(stats->bytes_total, stats->bytes_reserved);
+  const uint64_t live = std::min(held, EstimateLiveBytes());
+  if (static_cast<double>(held - live) < policy->dead_share * static_cast<double>(held)) return false;
   CompactPolicy compact;
   compact.seals_open_segment = false;
   compact.dead_share = policy->dead_share / 2;

@@ -234,14 +234,22 @@ Result<StoreStats> Store::Stats() {
     stats.bytes_log += *log;
     stats.bytes_blocks += *blocks;
     used += part.segment->layout().embedding_offset + uint64_t{part.slots} * part.segment->layout().embedding_stride;
+    // A sealed log ends where the list says, or soon will; the open one at the tail; one that was made ahead holds
+    // nothing.
+    if (part.log_end != 0) {
+      used += part.log_end;
+    } else if (part.segment->number() == snapshot->tail.segment()) {
+      used += snapshot->tail.offset();
+    } else if (part.slots > 0) {
+      used += *log;
+    }
   }
   Result<uint64_t> cache = cache_file_.AllocatedBytes();
   if (!cache.ok()) return cache.status();
   stats.bytes_index = *cache;
   stats.bytes_total = stats.bytes_log + stats.bytes_blocks + stats.bytes_index;
-  const uint64_t log_used = LogTail().offset();
   const uint64_t held = stats.bytes_log + stats.bytes_blocks;
-  stats.bytes_reserved = held > used + log_used ? held - used - log_used : 0;
+  stats.bytes_reserved = held > used ? held - used : 0;
   return stats;
 }
 

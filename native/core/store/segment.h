@@ -126,6 +126,10 @@ class Segment : public std::enable_shared_from_this<Segment> {
   /// it cannot be mapped. Lives as long as the segment.
   const float* PrivateEmbeddings();
 
+  /// Of one slot in all columns, the embedding's included.
+  uint64_t slot_bytes() const {
+    return layout_.embedding_stride + (layout_.embedding_offset - format::kHeaderBytes) / layout_.slots;
+  }
   uint64_t BlocksBytesFor(uint32_t slots) const { return layout_.embedding_offset + layout_.embedding_stride * slots; }
 
  private:

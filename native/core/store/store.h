@@ -50,7 +50,7 @@ enum class FlushScope : uint8_t { kLog, kBlocks };
 
 /// When the helper compacts by itself.
 struct AutoCompact {
-  double dead_share = 0.5;                  // of the bytes of all records
+  double dead_share = 0.5;                  // of the bytes that hold something: what does not live
   uint64_t dead_bytes = 256 * 1024 * 1024;  // and at least so many
 };
 
@@ -360,6 +360,7 @@ class Store final : private IdMatcher {
   Status MakeNextSegment(SegmentNumber number);
   uint64_t ReadyLogBytes(SegmentNumber segment) const;
   bool LogIsDue(const Segment& segment, uint64_t end) const;
+  uint64_t EstimateLiveBytes();
   void RunHelper();
   void TendCompanion();
   void WakeHelper();
