@@ -31,6 +31,7 @@ const minutes = {
   coverage: 8,
   'test/processes/linearizability.test.ts': 7,
   'test/processes/stress.test.ts': 6,
+  'test/processes/block-cuts.test.ts': 5,
   'test/package/source-build.test.ts': 4,
   'test/processes/locks.test.ts': 4,
   'planted bugs': 3,
