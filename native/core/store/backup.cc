@@ -70,6 +70,7 @@ Result<CopyResult> Store::Backup(const std::string& directory, const std::atomic
   if (last && last->record.header.sequence == snapshot->sequence) {
     THERMOCLINE_RETURN_IF_ERROR((*copy)->EndWithDeletion(last->record.id, snapshot->sequence));
   }
+  THERMOCLINE_RETURN_IF_ERROR((*copy)->EndAt(snapshot->sequence));
   if (cancel.load(std::memory_order_relaxed)) return ErrorCode::kAborted;
   THERMOCLINE_RETURN_IF_ERROR((*copy)->Finish());
   return CopyResult{(*copy)->memories(), snapshot->sequence};

@@ -112,6 +112,17 @@ Status StoreCopy::EndWithDeletion(std::string_view id, Sequence sequence) {
   return Commit();
 }
 
+/// As a compaction leaves a store that drops its last deletion: a frame without records is the last one, so that the
+/// words of the cache and the log say the same.
+Status StoreCopy::EndAt(Sequence sequence) {
+  THERMOCLINE_RETURN_IF_ERROR(Commit());
+  if (store_->sequence() >= sequence) return Status::Ok();
+  THERMOCLINE_RETURN_IF_ERROR(store_->LockWrite(kLockMicroseconds));
+  StoreRelease(store_->boot_->applied, sequence);
+  store_->write_lock_->Release();
+  return store_->SealOpenSegment(kLockMicroseconds);
+}
+
 Status StoreCopy::Commit() {
   if (batch_->empty()) return Status::Ok();
   const Pin pin;

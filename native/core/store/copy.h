@@ -40,6 +40,9 @@ class StoreCopy {
   Status Put(const PutInput& put, Sequence sequence);
   /// The store's last write was a deletion: the copy ends with it, so that its next sequence is the original's.
   Status EndWithDeletion(std::string_view id, Sequence sequence);
+  /// The same when that deletion is gone, because a compaction dropped it. Costs a segment; nothing, when the copy has
+  /// come to the sequence already.
+  Status EndAt(Sequence sequence);
   /// Commits what Put holds back; then what the strings of earlier calls point to may go.
   Status Commit();
   /// Synced and in place when it returns.

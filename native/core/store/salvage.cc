@@ -451,6 +451,7 @@ Status Salvager::Write(const std::string& to) {
       THERMOCLINE_RETURN_IF_ERROR((*copy)->EndWithDeletion(record->id, items_[i].sequence));
     }
   }
+  if (meta_ && meta_->changes_floor < kSequenceMax) THERMOCLINE_RETURN_IF_ERROR((*copy)->EndAt(meta_->changes_floor));
   THERMOCLINE_RETURN_IF_ERROR((*copy)->Finish());
   result_.memories = (*copy)->memories();
   return Status::Ok();

@@ -105,6 +105,19 @@ TEST(StoreSalvage, BringsBackAWholeStoreAndLosesNothing) {
   ExpectSalvaged(original, original.memories, 0, original.sequence);
 }
 
+// The last write there was may be a deletion that a compaction dropped: its number stays taken.
+TEST(StoreSalvage, KeepsTheSequenceOfALastDeletionThatACompactionDropped) {
+  Original original;
+  ASSERT_OK(original.store.Open());
+  ASSERT_OK(test::Delete(*original.store, "m9"));
+  const std::atomic<bool> never{false};
+  ASSERT_OK(original.store->Compact(test::kLockTimeout, never));
+  const Sequence sequence = original.store->sequence();
+  ASSERT_OK(original.store.Close());
+  original.memories.erase("m9");
+  ExpectSalvaged(original, original.memories, 0, sequence);
+}
+
 TEST(StoreSalvage, ADamagedRecordCostsThatRecordAlone) {
   Original original;
   FlipByte(original.store.Join("1.log"), original.record_of_50 + sizeof(format::RecordHeader) + 6);
