@@ -44,10 +44,11 @@ class Scene {
     Open();
   }
 
-  void Open() {
+  void Open(store::Durability durability = store::Durability::kFlush) {
     boot_.reset();
     boot_id_ = "boot " + std::to_string(++boots_);
     boot_ = std::make_unique<test::OtherBoot>(boot_id_.c_str());
+    options_.durability = durability;
     Result<std::shared_ptr<store::Store>> opened = store::Store::Open(directory(), options_);
     EXPECT_OK(opened);
     if (opened.ok()) store_ = *opened;
@@ -61,7 +62,8 @@ class Scene {
   }
 
   /// The power goes now; the disk keeps what is not lost; the store is opened again, recorded from that disk on.
-  void Cut(const Recorder::IsLost& is_lost, bool names_lost = false) {
+  void Cut(const Recorder::IsLost& is_lost, bool names_lost = false,
+           store::Durability durability = store::Durability::kFlush) {
     const DiskImage image = recorder_->ImageAt(recorder_->Look(), is_lost, names_lost);
     recorder_.reset();
     store_.reset();
@@ -69,7 +71,7 @@ class Scene {
     WriteImage(directory(), image);
     RebindCleanMarker(directory());
     recorder_ = std::make_unique<Recorder>(directory());
-    Open();
+    Open(durability);
   }
 
   void Put(const std::string& id, size_t content_bytes = 20) {
@@ -357,6 +359,24 @@ TEST(PowerTrace, ARecoveryByAHandleWithoutSyncsTakesNoFlushBack) {
   ASSERT_OK(other);
   EXPECT_TRUE((*other)->Stats()->recovered);
   ExpectKeptWhenItsOtherDies(scene, *other, {"a"});
+}
+
+// The last flush before a cut: no frame came after it to say that there was one.
+TEST(PowerTrace, ARecoveryWithoutSyncsTakesNoFlushBackThatNoLaterFrameTellsOf) {
+  for (const bool made_without_syncs : {false, true}) {
+    Scene scene;
+    if (made_without_syncs) scene.Cut(Everything, true, store::Durability::kNone);
+    scene.Put("a");
+    if (made_without_syncs) scene.store().RaiseDurability(store::Durability::kFlush);
+    scene.Flush();
+    scene.Cut(Everything, true, store::Durability::kNone);
+    ASSERT_TRUE(scene.is_open());
+    EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
+    scene.Cut(Everything);
+    ASSERT_TRUE(scene.is_open());
+    EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
+    test::ExpectWhole(scene.store());
+  }
 }
 
 // R7's second limit: the last flush before a cut has no later frame to vouch for it, so bytes of it that rot look like

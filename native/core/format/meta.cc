@@ -41,6 +41,10 @@ bool Meta::Before(Position a, Position b) const {
   return IndexOf(a.segment()) < IndexOf(b.segment());
 }
 
+void Meta::NotePromises() {
+  if (watermark.none()) watermark = Position(static_cast<SegmentNumber>(segments.front().number), kHeaderBytes);
+}
+
 SegmentNumber Meta::ReplacedBy(SegmentNumber segment) const {
   uint32_t now = Raw(segment);
   // In file order, each entry once: a file whose entries go round must not hang its reader.

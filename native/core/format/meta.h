@@ -37,6 +37,9 @@ struct Meta {
   int IndexOf(SegmentNumber segment) const;
   /// Whether `a` comes before `b` in commit order. Positions in unlisted segments come before all others.
   bool Before(Position a, Position b) const;
+  /// From now on somebody may have been told that something is durable: a watermark before all frames, if there is
+  /// none. The last flush before a loss of power may be known by nothing else, and hangs on the list like any.
+  void NotePromises();
   /// The segment that holds what is left of one that is not listed; kNone when nothing is known of it.
   SegmentNumber ReplacedBy(SegmentNumber segment) const;
   /// Enters that `segments`, which have left the list, are replaced by `by`, which is in it. Whatever they had replaced

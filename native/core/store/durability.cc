@@ -215,6 +215,7 @@ Status Store::SyncStructure(uint64_t timeout_us) {
   THERMOCLINE_RETURN_IF_ERROR(SyncSegments(**list, static_cast<SegmentNumber>(segments.front().number),
                                            static_cast<SegmentNumber>(segments.back().number), true));
   format::Meta again = **list;
+  again.NotePromises();
   again.list_generation += 1;
   THERMOCLINE_RETURN_IF_ERROR(WriteMeta(std::move(again), true));
   StoreRelease(boot_->structure_unsynced, uint64_t{0});
@@ -260,6 +261,7 @@ Status Store::CloseClean(bool sync) {
     meta.watermark = Position(LoadRelaxed(boot_->watermark));
     meta.watermark_sequence = LoadRelaxed(boot_->watermark_sequence);
     meta.checkpoint = Position(LoadRelaxed(boot_->checkpoint));
+    meta.NotePromises();
   }
   meta.list_generation += 1;
   // What a flush promised hangs on the list, whoever puts it in place.

@@ -210,6 +210,7 @@ Status Store::CreateStore(const OpenOptions& options) {
   entry.log_capacity = entry.slots * kLogBytesPerSlot;
   meta.segments.push_back(entry);
   meta.next_segment = 2;
+  if (Syncs()) meta.NotePromises();
   const std::vector<float> centre(format::SketchBits(meta.dimensions), 0.0f);  // nothing to learn one from yet
   THERMOCLINE_RETURN_IF_ERROR(Segment::CreateFiles(directory_, meta.store_id, SegmentNumber{1}, entry.slots,
                                                    meta.dimensions, entry.log_capacity, Syncs(), centre,
