@@ -379,6 +379,26 @@ TEST(PowerTrace, ARecoveryWithoutSyncsTakesNoFlushBackThatNoLaterFrameTellsOf) {
   }
 }
 
+// What the last close covered is there although a handle without syncs wrote on: a marker of that close that came back
+// would vouch for an index and columns of which some are younger than it.
+TEST(PowerTrace, AMarkerThatAHandleWithoutSyncsRemovedDoesNotComeBack) {
+  Scene scene;
+  scene.Put("a");
+  EXPECT_OK(scene.store().Close());
+  scene.Leave();
+  auto other = scene.OpenWithoutSyncs();
+  ASSERT_OK(other);
+  ASSERT_OK(test::Put(**other, MemoryOf("a", 30)));
+  scene.recorder().Look();
+  other->reset();
+  scene.Cut([](const std::string& name, uint64_t page) {
+    return name == "1.log" || (name == "cache" && page < format::kIndexOffset / kPageBytes);
+  });
+  ASSERT_TRUE(scene.is_open());
+  EXPECT_TRUE(test::Get(scene.store(), "a").has_value());
+  test::ExpectWhole(scene.store());
+}
+
 // R7's second limit: the last flush before a cut has no later frame to vouch for it, so bytes of it that rot look like
 // a write that never finished. One frame later they are known for what they are.
 TEST(PowerTrace, RotInTheLastFlushLooksLikeTheEndAndIsDamageOnceALaterFrameVouches) {

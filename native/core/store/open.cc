@@ -343,11 +343,13 @@ Status Store::WriteCacheHeader(const io::BootIdentity& boot) {
   return cache_file_.WriteAt(0, {reinterpret_cast<const char*>(&header), sizeof header});
 }
 
-/// Removes the clean marker before the first write of a session (R6): what follows is not covered by it.
+/// Removes the clean marker before the first write of a session (R6): what follows is not covered by it. A handle that
+/// makes no syncs syncs that, where a marker was: come back, it would vouch for an index and columns that the disk has
+/// in part as they were, in part as they became.
 Status Store::SessionWritable(uint64_t timeout_us) {
   const auto is_removed = [this] {
     const uint32_t marker = LoadAcquire(session_->marker_removed);
-    return marker == format::kMarkerSynced || (marker == format::kMarkerUnsynced && !Syncs());
+    return marker == format::kMarkerSynced || (marker == format::kMarkerUnsynced && !SyncsLists());
   };
   if (is_removed()) return Status::Ok();
   THERMOCLINE_RETURN_IF_ERROR(LockGrowth(timeout_us));
@@ -355,8 +357,10 @@ Status Store::SessionWritable(uint64_t timeout_us) {
   if (!is_removed()) {
     // Nobody wrote in this session yet, so it can be counted: room in the index is given out by it.
     StoreRelaxed(boot_->index_used, Table().CountUsed());
-    std::memset(cache_map_.data() + format::kCleanOffset, 0, sizeof(format::CleanMarker));
-    const bool syncs = Syncs();
+    char* const marker = cache_map_.data() + format::kCleanOffset;
+    const bool syncs =
+        SyncsLists() || std::any_of(marker, marker + sizeof(format::CleanMarker), [](char byte) { return byte != 0; });
+    std::memset(marker, 0, sizeof(format::CleanMarker));
     if (syncs) status = cache_file_.SyncData();
     // A second sync would succeed and say nothing (R8), with the marker still on the disk.
     if (!status.ok()) status = Poison(status);
