@@ -205,9 +205,11 @@ void FieldIndex::WriteFile(store::Store& store, const store::Segment& segment, c
   header.columns_crc = Crc32c(0, columns.data(), columns.size());
   header.paths_hash = paths_hash;
   header.crc = CrcOf(header);
-  // Another process may write the same bytes at the same time: a name of one's own, which a rename makes the known one.
+  // Another process may write its own at the same time: a name of one's own, which a rename makes the known one.
+  // Process ids are not: those of two containers may be the same, and each would write into what the other one
+  // believed.
   const std::string beside =
-      std::string(store::KeysFileName(segment.number()).text) + "." + std::to_string(io::ProcessId()) + ".new";
+      std::string(store::KeysFileName(segment.number()).text) + "." + std::to_string(store.participant()) + ".new";
   Result<io::File> file =
       io::File::Open(store.directory(), beside.c_str(), io::File::Mode::kCreateNew, FileRole::kCache);
   const bool written = file.ok() && file->WriteAt(0, BytesOf(&header, sizeof header)).ok() &&

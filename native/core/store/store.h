@@ -169,6 +169,8 @@ class Store final : private IdMatcher {
   /// For files that the layers above keep beside the segments (file_names.h).
   const io::File& directory() const { return directory_; }
   const kernels::SketchCoder& sketch_coder() const { return *sketch_coder_; }
+  /// This process's number among those that have the store open: nobody else has it at the same time.
+  uint32_t participant() const { return self_.number; }
 
   // Reading (read.cc). No locks. A MemoryRef is good for as long as the Pin stands that the caller held before it
   // asked.
