@@ -99,6 +99,41 @@ TEST(SyncFailure, IsStillKnownWhenTheCacheOfThatBootHasToBeRebuilt) {
   EXPECT_OK((*again)->Close());
 }
 
+// The rebuild ends in the middle, by a full disk here; a kill leaves the same.
+TEST(SyncFailure, IsStillKnownWhenARebuildOfTheCacheDidNotComeToItsEnd) {
+  for (uint64_t failing = 1;; ++failing) {
+    const FastDirectory root;
+    const std::string directory = root.Join("store");
+    {
+      auto store = store::Store::Open(directory, Options());
+      ASSERT_OK(store);
+      ASSERT_OK(test::PutText(**store, "a", "1"));
+      const Faults faults(FailingSync(1, false));
+      EXPECT_ERROR((*store)->Flush(test::kLockTimeout), ErrorCode::kIo);
+    }
+    {
+      const test::BootWordsByHand words(directory);
+      ASSERT_TRUE(words.mapped());
+      words->index = 0;  // no sane word
+    }
+    Fault fault;
+    fault.call = Call::kWrite;
+    fault.count = failing;
+    fault.error_number = ENOSPC;
+    {
+      const Faults faults(fault);
+      const auto refused = store::Store::Open(directory, Options());
+      if (!faults.has_failed()) break;
+      EXPECT_ERROR(refused, ErrorCode::kFull);
+    }
+    auto again = store::Store::Open(directory, Options());
+    ASSERT_OK(again);
+    EXPECT_TRUE(test::Get(**again, "a").has_value());
+    EXPECT_ERROR(test::PutText(**again, "b", "1"), ErrorCode::kPoisoned);
+    EXPECT_OK((*again)->Close());
+  }
+}
+
 TEST(SyncFailure, OfARecoveryIsKnownToTheNextOpenerOfThatBoot) {
   const FastDirectory root;
   const std::string directory = root.Join("store");

@@ -188,13 +188,21 @@ Status Store::Rebuilder::ClearColumns() {
 }
 
 Status Store::Rebuilder::StartCache(uint64_t entries) {
-  // Nobody has it open: cut, so that all of it is zeros, then backed.
+  // Nobody has it open: cut, so that all of it is zeros, then backed. But for the one word that the next opener of this
+  // boot must find if this rebuild does not come to its end; with none other sane, it rebuilds again.
+  if (poisoned_) {
+    format::BootWords words{};
+    words.poison = 1;
+    std::memcpy(static_cast<void*>(store_.boot_), &words, sizeof words);
+  }
   store_.cache_map_.Unmap();
   store_.boot_ = nullptr;
   const uint32_t log2 = CellsLog2For(entries);
   const IndexWord index = IndexWord::Make(format::kIndexOffset, log2, 1);
-  THERMOCLINE_RETURN_IF_ERROR(store_.cache_file_.SetSize(0));
-  THERMOCLINE_RETURN_IF_ERROR(store_.cache_file_.Allocate(0, format::kBootWordsOffset + 4096));
+  THERMOCLINE_RETURN_IF_ERROR(store_.cache_file_.SetSize(poisoned_ ? format::kIndexOffset : 0));
+  if (!poisoned_) {
+    THERMOCLINE_RETURN_IF_ERROR(store_.cache_file_.Allocate(0, format::kBootWordsOffset + 4096));
+  }
   THERMOCLINE_RETURN_IF_ERROR(store_.cache_file_.Allocate(index.offset(), index.bytes()));
   THERMOCLINE_RETURN_IF_ERROR(store_.MapCache());
   if (index.offset() + index.bytes() > store_.cache_map_.length()) return Status::Error(ErrorCode::kTooLarge);
