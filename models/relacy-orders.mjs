@@ -113,8 +113,8 @@ export const wouldDo = [
     'the newest list is found by the second look at the generation',
   ),
 
-  row('segment_table.h', 'store', 'relaxed', 'chunks_[raw / kChunkSize].store', notThere('the zeros of a new chunk')),
-  row('segment_table.h', 'load', 'relaxed', 'chunks_[raw / kChunkSize].load', notThere('the zeros of a new chunk')),
+  row('segment_table.h', 'store', 'relaxed', 'chunks_[PlaceOf(raw)].store', notThere('the zeros of a new chunk')),
+  row('segment_table.h', 'load', 'relaxed', 'chunks_[PlaceOf(raw)].load', notThere('the zeros of a new chunk')),
   row('segment_table.h', 'store', 'relaxed', '.store(nullptr', 'the barrier of the grace orders it'),
   row('pins.cc', 'swap-fails', 'relaxed', 'first_slot', 'tried again'),
   row('pins.cc', 'swap', 'acquire', 'first_slot', notThere('the plain bytes of a new slot')),

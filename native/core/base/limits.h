@@ -27,6 +27,9 @@ inline constexpr uint64_t kBatchBytesMax = 1ull << 20;
 
 inline constexpr uint32_t kSegmentSlotsMin = 256;
 inline constexpr uint32_t kSegmentSlotsMax = 16384;
+/// The highest segment number that a writer takes. A recovery takes one from the few above it, so that a store which
+/// has come to its end can still be opened.
+inline constexpr uint32_t kSegmentNumberMax = UINT32_MAX - 16;
 /// Room in a log per slot of its segment; content beyond that makes the log full before the slots are.
 inline constexpr uint64_t kLogBytesPerSlot = 4096;
 /// Frames of one `write` and the segments made for them stay addressable and countable in 32 bits.

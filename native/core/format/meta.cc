@@ -59,12 +59,17 @@ void Meta::Replace(const std::vector<uint32_t>& numbers, uint32_t by) {
     if (std::find(numbers.begin(), numbers.end(), entry.by) != numbers.end()) entry.by = by;
   }
   for (const uint32_t number : numbers) replaced.push_back({number, number, by, 0});
-  // A number is replaced once, so ranges never overlap; those in a row that lead to one segment become one.
+  // A number is replaced once, so ranges never overlap; those that lead to one segment and have no listed one between
+  // them become one. Numbers between that nobody knows, of copies that were given up for one, never come again.
+  const auto is_listed_between = [this](uint32_t low, uint32_t high) {
+    return std::any_of(segments.begin(), segments.end(),
+                       [&](const SegmentEntry& entry) { return low < entry.number && entry.number < high; });
+  };
   std::sort(replaced.begin(), replaced.end(),
             [](const ReplacedEntry& a, const ReplacedEntry& b) { return a.first < b.first; });
   std::vector<ReplacedEntry> joined;
   for (const ReplacedEntry& entry : replaced) {
-    if (!joined.empty() && joined.back().by == entry.by && joined.back().last + 1 == entry.first) {
+    if (!joined.empty() && joined.back().by == entry.by && !is_listed_between(joined.back().last, entry.first)) {
       joined.back().last = entry.last;
     } else {
       joined.push_back(entry);

@@ -67,7 +67,7 @@ Result<Segment*> Store::MapSegmentListed(SegmentNumber number, const format::Met
     unlisted_are_mapped_ = unlisted_are_mapped_ || index < 0;
   }
   Segment* raw = segment.get();
-  if (!table_.Put(std::move(segment))) return ErrorCode::kTooLarge;
+  table_.Put(std::move(segment));
   return raw;
 }
 
@@ -95,7 +95,10 @@ void Store::DropLeaving() {
     }
     // Somebody who was in a call then took hold of it: its places must be found by number until that is gone.
     const bool held = leaving.segment.use_count() > 1;
-    if (held && table_.Put(leaving.segment)) unlisted_are_mapped_ = true;
+    if (held) {
+      table_.Put(leaving.segment);
+      unlisted_are_mapped_ = true;
+    }
     if (!held) unmapped.push_back(std::move(leaving.segment));
     leaving_.erase(leaving_.begin() + static_cast<ptrdiff_t>(i));
   }

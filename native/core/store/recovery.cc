@@ -338,6 +338,7 @@ Status Store::Rebuilder::Finish(bool created) {
   for (const FoundFrame& frame : frames_) {
     next.segments[frame.part].log_end = frame.offset + FrameBytes(frame.header);
   }
+  if (next.next_segment == UINT32_MAX) return Status::Error(ErrorCode::kTooLarge);
   format::SegmentEntry entry{};
   entry.number = next.next_segment++;
   entry.slots = static_cast<uint32_t>(std::clamp(last_slots, kSegmentSlotsMin, kSegmentSlotsMax));

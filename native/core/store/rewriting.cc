@@ -146,6 +146,7 @@ Status Store::Rewriting::CreateTarget(const format::Meta& list, SegmentRun run) 
   // with the power is one whose files no list names.
   const Status numbered = ChangeList(
       [this](format::Meta& meta) {
+        if (meta.next_segment > kSegmentNumberMax) return Status::Error(ErrorCode::kTooLarge);
         target_number_ = static_cast<SegmentNumber>(meta.next_segment++);
         return Status::Ok();
       },

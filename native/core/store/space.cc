@@ -286,6 +286,7 @@ Result<uint32_t> Store::CreateNextSegment(uint32_t slots_min, uint64_t log_bytes
 Status Store::AppendSegment(format::Meta meta, uint32_t slots, uint64_t log_bytes_min) {
   format::SegmentEntry entry{};
   entry.number = NextNumber(meta);
+  if (entry.number > kSegmentNumberMax) return Status::Error(ErrorCode::kTooLarge);
   entry.slots = static_cast<uint32_t>(format::RoundUp(slots, 64));
   const uint64_t log_bytes =
       std::max(std::min(slots, kSegmentSlotsMax) * kLogBytesPerSlot, log_bytes_min + format::kHeaderBytes);
