@@ -1,6 +1,7 @@
 // A clean close: what is left on the disk, who believes it, and that writing goes on after it.
 
 #include "core/format/blocks.h"
+#include "core/io/kernel_lock.h"
 #include "core/store/file_names.h"
 #include "core/store/registry.h"
 #include "test/store_fixture.h"
@@ -60,6 +61,24 @@ TEST(StoreClose, CutsFilesToWhatIsUsedAndLeavesNoOthers) {
   EXPECT_FALSE(store.Recovered());
   EXPECT_EQ(store.Epoch(), 1u);
   ExpectFilled(*store, 300);
+}
+
+// Somebody was stopped in the middle of opening the store and holds the gate.
+TEST(StoreClose, FlushesAlsoWhenTheGateIsNotFreeInTime) {
+  test::StoreFixture store(3, Durability::kFlush);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 20);
+  auto lock = io::File::Open(store->directory(), "lock", io::File::Mode::kReadWrite, FileRole::kLock);
+  ASSERT_OK(lock);
+  const Result<bool> taken = io::TryLockByte(*lock, format::kGateByte);
+  ASSERT_OK(taken);
+  ASSERT_TRUE(*taken);
+  ASSERT_OK(store.Close());
+  lock->Close();
+  ASSERT_OK(store.Open());
+  EXPECT_FALSE(store.Recovered());  // killed and closed without a marker are the same
+  EXPECT_EQ(store->Stats()->durable_sequence, 20u);
+  ExpectFilled(*store, 20);
 }
 
 TEST(StoreClose, IsBelievedInAnotherBootWhenItWasCleanAndSynced) {

@@ -407,16 +407,18 @@ Status Store::Close() {
   StopWaiter();
   Status status = Status::Ok();
   Gate gate(lock_file_);
-  const Status gated = gate.Take(kCloseGateMicroseconds);
-  if (gated.ok()) {
+  // Somebody who was stopped in the middle of opening keeps the gate: then there is no marker, but a flush all the
+  // same.
+  bool last = false;
+  if (gate.Take(kCloseGateMicroseconds).ok()) {
     Result<bool> others =
         io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
-    const bool last = others.ok() && !*others;
-    const bool writable = LoadRelaxed(boot_->poison) == 0 && CheckFiles().ok();
-    if (LoadAcquire(session_->marker_removed) != 0 && writable) {
-      if (sync) status = Flush(kCloseGateMicroseconds, last ? FlushScope::kBlocks : FlushScope::kLog);
-      if (last && status.ok()) status = CloseClean(sync);
-    }
+    last = others.ok() && !*others;
+  }
+  const bool writable = LoadRelaxed(boot_->poison) == 0 && CheckFiles().ok();
+  if (LoadAcquire(session_->marker_removed) != 0 && writable) {
+    if (sync) status = Flush(kCloseGateMicroseconds, last ? FlushScope::kBlocks : FlushScope::kLog);
+    if (last && status.ok()) status = CloseClean(sync);
   }
   LeaveSession(lock_file_, self_);
   joined_ = false;
