@@ -278,7 +278,7 @@ bool Store::CompactWhenDue() {
     const std::lock_guard<std::mutex> guard(auto_compact_mutex_);
     policy = auto_compact_;
   }
-  if (!policy || dead < policy->dead_bytes || LoadRelaxed(boot_->poison) != 0) return false;
+  if (!has_writer_.load() || !policy || dead < policy->dead_bytes || LoadRelaxed(boot_->poison) != 0) return false;
   // What is dead in the open segment, or behind damage, stays: not tried again until there is a good deal more.
   if (dead < dead_bytes_tried_ + dead_bytes_tried_ / 8 && dead >= dead_bytes_tried_) return false;
   dead_bytes_tried_ = dead;

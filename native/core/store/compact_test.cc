@@ -8,6 +8,7 @@
 
 #include "core/base/limits.h"
 #include "core/store/log_reader.h"
+#include "core/store/registry.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::store {
@@ -379,6 +380,26 @@ TEST(Compact, ByItselfReckonsWithWhatSmallRecordsTakeBesideThemselves) {
   EXPECT_TRUE(store->CompactWhenDue());
   EXPECT_LT(store->Stats()->bytes_dead, stats.bytes_dead / 2);
   EXPECT_EQ(store->size(), 1u);
+}
+
+// Handles of a process share a store: who only reads decides nothing for those who write.
+TEST(Compact, ByItselfIsTheWritersAffairWhoeverOpenedFirst) {
+  test::StoreFixture store(2);
+  store.options.with_helper = false;
+  store.options.auto_compact = AutoCompact{0.0, 1};
+  ASSERT_OK(store.Open());
+  for (int i = 0; i < 600; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i % 300), "x"));
+  OpenOptions reading = store.options;
+  reading.read_only = true;
+  ASSERT_OK(store.Close());
+  const auto reader = AcquireStore(store.path(), reading);
+  ASSERT_OK(reader);
+  EXPECT_FALSE((*reader)->CompactWhenDue());
+  const auto writer = AcquireStore(store.path(), store.options);
+  ASSERT_OK(writer);
+  EXPECT_TRUE((*writer)->CompactWhenDue());
+  EXPECT_OK(ReleaseStore(*writer));
+  EXPECT_OK(ReleaseStore(*reader));
 }
 
 TEST(Compact, GivesUpWaitingForAnotherWhenItIsCancelled) {

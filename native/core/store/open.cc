@@ -83,7 +83,8 @@ Status Store::OpenAt(const std::string& path, const OpenOptions& options) {
   const uint64_t begin = io::NowMonotonicMicroseconds();
   durability_ = options.durability;
   expected_records_ = options.expected_records;
-  auto_compact_ = options.read_only ? std::nullopt : options.auto_compact;
+  auto_compact_ = options.auto_compact;
+  if (!options.read_only) AllowWriting();
   THERMOCLINE_RETURN_IF_ERROR(OpenDirectory(path, options));
 
   Gate gate(lock_file_);

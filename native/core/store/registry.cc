@@ -42,6 +42,7 @@ Result<std::shared_ptr<Store>> AcquireStore(const std::string& path, const OpenO
       if (!(entry.identity == *identity) || entry.store->forked()) continue;
       THERMOCLINE_RETURN_IF_ERROR(entry.store->CheckOpenOptions(options));
       entry.store->RaiseDurability(options.durability);
+      if (!options.read_only) entry.store->AllowWriting();
       ++entry.uses;
       return entry.store;
     }

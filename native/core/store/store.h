@@ -153,6 +153,8 @@ class Store final : private IdMatcher {
   Status CheckOpenOptions(const OpenOptions& options) const;
   /// A handle that asks for more durability than those before it.
   void RaiseDurability(Durability durability);
+  /// A handle that may write: without one nothing is compacted in this process.
+  void AllowWriting() { has_writer_.store(true); }
 
   /// kCorrupt or kIo once a file of the store turned out to be cut short, or unreadable, under its mapping: what was
   /// read of it is not what was written, and what is written to it reaches nobody. For good: only closing the store
@@ -499,6 +501,7 @@ class Store final : private IdMatcher {
 
   std::mutex auto_compact_mutex_;
   std::optional<AutoCompact> auto_compact_;
+  std::atomic<bool> has_writer_{false};
   uint64_t dead_bytes_tried_ = 0;  // the helper's: dead when it last compacted
   std::atomic<bool> helper_leaves_{false};
 
