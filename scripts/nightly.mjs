@@ -26,6 +26,7 @@ const minutes = {
   'power tests': 25,
   'native tests': 20,
   models: 15,
+  'test/processes/soak.test.ts': 21,
   'test/processes/kill.test.ts': 11,
   'test/processes/node.test.ts': 10,
   coverage: 8,

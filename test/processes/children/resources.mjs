@@ -26,11 +26,13 @@ export async function collectGarbage() {
 export function countResources(path) {
   const links = readdirSync('/proc/self/fd').map(linkOf)
   const maps = readFileSync('/proc/self/maps', 'utf8').split('\n')
+  const status = readFileSync('/proc/self/status', 'utf8')
   return {
     descriptors: links.filter(Boolean).length,
     descriptorsOfStore: links.filter((link) => link.startsWith(path)).length,
     mappingsOfStore: maps.filter((line) => line.includes(path)).length,
     threads: readdirSync('/proc/self/task').length,
-    rssKb: Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]),
+    rssKb: Number(/VmRSS:\s+(\d+)/.exec(status)[1]),
+    anonymousKb: Number(/RssAnon:\s+(\d+)/.exec(status)[1]),
   }
 }
