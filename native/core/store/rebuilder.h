@@ -42,6 +42,7 @@ class Store::Rebuilder {
   bool Link(size_t part, uint64_t offset, const format::FrameHeader& header);
   Status Damage() const;
   void CollectImages();
+  uint64_t RecordsMax() const;
   Status ClearColumns();
   Status StartCache(uint64_t entries);
   Status Grow();

@@ -43,7 +43,7 @@ Status Store::Rebuilder::Run(const io::BootIdentity& boot, bool created) {
   THERMOCLINE_RETURN_IF_ERROR(Damage());
   CollectImages();
   uint64_t expected = std::max(store_.expected_records_, uint64_t{1});
-  if (!frames_.empty()) expected = std::max(expected, frames_.back().header.memories_after);
+  if (!frames_.empty()) expected = std::max(expected, std::min(frames_.back().header.memories_after, RecordsMax()));
   THERMOCLINE_RETURN_IF_ERROR(StartCache(expected));
   THERMOCLINE_RETURN_IF_ERROR(ClearColumns());
   for (size_t i = 0; i < frames_.size(); ++i) {
@@ -177,6 +177,14 @@ bool Store::Rebuilder::Link(size_t part, uint64_t offset, const format::FrameHea
 }
 
 /// Not of a segment that was never written to: its columns need no room yet.
+/// How many records the frames have room for. What a header says of the number of memories is not believed beyond it:
+/// an index is made for them.
+uint64_t Store::Rebuilder::RecordsMax() const {
+  uint64_t records = 0;
+  for (const FoundFrame& frame : frames_) records += frame.header.body_bytes / sizeof(format::RecordHeader);
+  return records;
+}
+
 Status Store::Rebuilder::ClearColumns() {
   std::vector<bool> has_frames(segments_.size());
   for (const FoundFrame& frame : frames_) has_frames[frame.part] = true;

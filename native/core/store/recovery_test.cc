@@ -165,7 +165,7 @@ TEST(StoreRecovery, ATouchInTheMillisecondOfTheFlushBeforeItSurvivesARebuild) {
 }
 
 /// A frame with one record, valid in every byte, as the next commit at the tail of the open log would write it.
-std::string FrameAtTail(Store& store, const format::BootWords& words, const std::string& id) {
+std::string FrameAtTail(Store& store, const format::BootWords& words, const std::string& id, uint64_t memories) {
   format::RecordParts parts;
   parts.id = id;
   parts.has_content = true;
@@ -189,7 +189,7 @@ std::string FrameAtTail(Store& store, const format::BootWords& words, const std:
   header.first_sequence = words.applied + 1;
   header.record_count = 1;
   header.epoch = words.epoch;
-  header.memories_after = words.size + 1;
+  header.memories_after = memories;
   header.previous_frame = words.last_frame;
   header.previous_header_crc = static_cast<uint32_t>(words.last_frame_crc);
   format::SealFrame(header, format::FrameSeed(store.salt(), Position(words.tail)), body);
@@ -198,11 +198,12 @@ std::string FrameAtTail(Store& store, const format::BootWords& words, const std:
 }
 
 /// Leaves such a frame beyond the tail, as an owner who was killed between writing it and its commit.
-void LeaveOrphan(test::StoreFixture& store, const std::string& id) {
+/// `memories`: how many there are, as it says; 0: as it is.
+void LeaveOrphan(test::StoreFixture& store, const std::string& id, uint64_t memories = 0) {
   const test::BootWordsByHand words(store.path());
   ASSERT_TRUE(words.mapped());
   const Position tail(words->tail);
-  const std::string frame = FrameAtTail(*store, *words, id);
+  const std::string frame = FrameAtTail(*store, *words, id, memories == 0 ? words->size + 1 : memories);
   const auto directory = io::File::OpenDirectory(store.path().c_str());
   ASSERT_OK(directory);
   const auto log =
@@ -269,6 +270,24 @@ TEST(StoreRecovery, AWholeFrameAtTheEndOfTheLogMayBeKeptAndThenStays) {
   EXPECT_FALSE(test::Get(*store, "overwritten").has_value());
   EXPECT_TRUE(test::Get(*store, "x").has_value());
   test::ExpectWhole(*store);
+}
+
+// The number of memories that a frame states is a hint for the size of the index; from a hostile file it was an index
+// of terabytes, or a search for its size without end.
+TEST(StoreRecovery, AnIndexIsNotMadeForMoreMemoriesThanTheLogsHaveRoomFor) {
+  for (const uint64_t memories : {uint64_t{1} << 40, ~uint64_t{0} / 2, ~uint64_t{0}}) {
+    test::StoreFixture store(1);
+    ASSERT_OK(store.Open());
+    Fill(*store, 0, 3);
+    const uint64_t index = store->Stats()->bytes_index;
+    LeaveOrphan(store, "in doubt", memories);
+    store.Kill();
+    std::filesystem::remove(store.Join("cache"));
+    ASSERT_OK(store.Open());
+    EXPECT_EQ(store->size(), 4u);
+    EXPECT_LE(store->Stats()->bytes_index, index);
+    test::ExpectWhole(*store);
+  }
 }
 
 }  // namespace
