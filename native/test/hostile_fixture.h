@@ -14,6 +14,7 @@
 #include "core/format/blocks.h"
 #include "core/search/memory_cursor.h"
 #include "core/search/search.h"
+#include "core/store/salvage.h"
 #include "test/fast_directory.h"
 #include "test/store_fixture.h"
 
@@ -66,7 +67,9 @@ inline std::vector<std::string> NamesIn(const std::string& path) {
 
 class HostileStore {
  public:
-  HostileStore() {
+  enum class History : uint8_t { kWritten, kCompacted };
+
+  explicit HostileStore(History history = History::kWritten) : history_(history) {
     // The other store first: its ids are others, so a memory of it is seen at once.
     Make(directory_.Join("other"), "o", nullptr);
     other_ = ReadStore(directory_.Join("other"));
@@ -186,6 +189,24 @@ class HostileStore {
     return opened.ok();
   }
 
+  /// Salvages the files into a new store, where all that was taken must hold.
+  void ExpectSalvage(const StoreFiles& files) {
+    WriteOut(files);
+    const std::string to = directory_.Join("salvaged");
+    const Result<store::SalvageResult> result = store::Salvage(path_, to);
+    if (!result.ok() && result.status().code() != ErrorCode::kNotAStore) Expect(result.status(), "salvage");
+    if (!result.ok()) return EXPECT_FALSE(std::filesystem::exists(to));
+    store::OpenOptions options;
+    options.with_helper = false;
+    Result<std::shared_ptr<store::Store>> copy = store::Store::Open(to, options);
+    EXPECT_OK(copy);
+    if (copy.ok()) ExpectWhole(**copy);
+    if (copy.ok()) EXPECT_EQ((*copy)->size(), result->memories);
+    if (copy.ok()) EXPECT_OK((*copy)->Close());
+    std::filesystem::remove_all(to);
+  }
+
+  const format::Salt& salt() const { return salt_; }
   uint64_t refused() const { return refused_; }
   uint64_t right() const { return right_; }
   uint64_t missed() const { return missed_; }
@@ -228,6 +249,12 @@ class HostileStore {
     for (int number = 1; number < 20; number += 6) {
       EXPECT_OK(Delete(store, prefix + std::to_string(number)));
       if (stale != nullptr) written_[prefix + std::to_string(number)] = 0;
+    }
+    if (history_ == History::kCompacted) {
+      const std::atomic<bool> never{false};
+      EXPECT_OK(store.Compact(kLockTimeout, never));
+      for (int number = 30; number < 60; ++number) write(number, 1);
+      EXPECT_OK(store.Flush(kLockTimeout));
     }
     if (stale != nullptr) {
       last_sequence_ = store.sequence();
@@ -362,6 +389,7 @@ class HostileStore {
     Expect(store.Flush(kLockTimeout, store::FlushScope::kLog), "flush");
     Expect(store.GrowIndex(600), "growth");
     store.MakeSpaceAhead();
+    if (compacts_) Expect(store.Compact(kLockTimeout, never).status(), "compact");
     store.FollowList();
     // Damage at rest is found by looking at lengths; nothing but a cut under the mapping comes as a lost page.
     EXPECT_OK(store.CheckFiles());
@@ -431,9 +459,12 @@ class HostileStore {
  public:
   /// Whether checksums were made to hold: then bytes can be wrong without anybody being able to tell.
   bool resealed_ = false;
+  /// Whether it is compacted too, when everything is asked.
+  bool compacts_ = false;
 
  private:
   static constexpr int kNumbers = 270;
+  const History history_;
   const FastDirectory directory_;
   std::string path_;
   std::string kept_cache_;
