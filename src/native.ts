@@ -32,6 +32,9 @@ export interface NumberAt {
   readonly slabOffset: number
   /** out of batchCommit: operations that took effect */
   readonly applied: number
+  /** in and out of locateAgain: what look-ups depended on at one moment */
+  readonly momentApplied: number
+  readonly momentList: number
   /** out, of texts that came as one string: UTF-16 units of the id in front, and of the content after it (-1: none) */
   readonly idLength: number
   readonly contentLength: number
@@ -225,6 +228,12 @@ export interface NativeStore {
   has(id: string): boolean
   /** As get, but fills `numbers` only (segment, slot and logOffset included). */
   locate(id: string): boolean
+  /**
+   * Whether what `locate` found at a moment is the newest still, and lies where it lay. In `numbers`: that moment, as this
+   * gave it before the look-up, and the segment and slot that were found. True: fills the statistics. False: fills the
+   * moment of now, look again.
+   */
+  locateAgain(): boolean
   /** Reads the record at a place that this handle gave out (search, cursor, locate), id included. */
   readAt(segment: number, logOffset: number, strings: ReadStrings): ReadTexts
   /** Keeps a segment mapped for as long as the returned object lives, or until close. Undefined: it was rewritten, look again. */

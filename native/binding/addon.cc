@@ -132,10 +132,11 @@ napi_value MakeErrorList(napi_env env) {
 }
 
 napi_value MakeNumberPlaces(napi_env env) {
-  constexpr const char* kNames[] = {"confidence",    "createdAt",     "activation",      "lastAccess",    "recallCount",
-                                    "ifSequence",    "sequence",      "hasEmbedding",    "segment",       "slot",
-                                    "logOffset",     "logLength",     "slabOffset",      "applied",       "idLength",
-                                    "contentLength", "metadataShape", "metadataVersion", "metadataValues"};
+  constexpr const char* kNames[] = {"confidence",    "createdAt", "activation",    "lastAccess",    "recallCount",
+                                    "ifSequence",    "sequence",  "hasEmbedding",  "segment",       "slot",
+                                    "logOffset",     "logLength", "slabOffset",    "applied",       "momentApplied",
+                                    "momentList",    "idLength",  "contentLength", "metadataShape", "metadataVersion",
+                                    "metadataValues"};
   static_assert(std::size(kNames) == kMetadataValues + 1);
   napi_value places = nullptr;
   napi_create_object(env, &places);

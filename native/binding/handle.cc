@@ -159,17 +159,20 @@ void Handle::KeepBuffer(napi_value buffer) {
   if (napi_create_reference(env_, buffer, 0, &reference) == napi_ok) buffers_.push_back(reference);
 }
 
-bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
-  // The texts are read last and lie apart from the embedding: on their way meanwhile.
-  for (uint64_t at = 0; at < 8; ++at) __builtin_prefetch(memory.record.content.data() + at * 64);
-  const format::RecordHeader& header = memory.record.header;
-  const Slot slot = memory.record.slot();
-  const format::Statistics& statistics = memory.segment->statistics(slot);
-  numbers[kConfidence] = header.confidence;
-  numbers[kCreatedAt] = header.created_at;
+void FillStatistics(const format::Statistics& statistics, double* numbers) {
   numbers[kActivation] = LoadRelaxed(statistics.activation);
   numbers[kLastAccess] = LoadRelaxed(statistics.last_access);
   numbers[kRecallCount] = static_cast<double>(LoadRelaxed(statistics.recall_count));
+}
+
+bool Handle::FillFrom(const store::MemoryRef& memory, bool with_embedding) {
+  // The texts are read last and lie apart from the embedding: on their way meanwhile.
+  for (uint64_t at = 0; with_embedding && at < 8; ++at) __builtin_prefetch(memory.record.content.data() + at * 64);
+  const format::RecordHeader& header = memory.record.header;
+  const Slot slot = memory.record.slot();
+  numbers[kConfidence] = header.confidence;
+  numbers[kCreatedAt] = header.created_at;
+  FillStatistics(memory.segment->statistics(slot), numbers);
   numbers[kSequence] = static_cast<double>(header.sequence);
   numbers[kSegment] = Raw(memory.segment->number());
   numbers[kSlot] = Raw(slot);

@@ -41,6 +41,8 @@ enum NumberPlace : size_t {
   kLogLength,
   kSlabOffset,
   kApplied,
+  kMomentApplied,
+  kMomentList,
   kIdLength,
   kContentLength,
   kMetadataShape,
@@ -256,5 +258,8 @@ struct IdText {
 };
 /// kKeySize unless 1..511 bytes.
 Status ReadId(napi_env env, napi_value value, IdText* id);
+
+/// Of a slot, as they are now, to their places in `numbers`.
+void FillStatistics(const format::Statistics& statistics, double* numbers);
 
 }  // namespace thermocline::binding

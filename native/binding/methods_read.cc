@@ -73,6 +73,27 @@ napi_value Locate(napi_env env, napi_callback_info info) {
   return Boolean(env, found.has_value());
 }
 
+/// Numbers in and out: the moment before a look-up, and where that found its memory.
+napi_value LocateAgain(napi_env env, napi_callback_info info) {
+  Handle* handle = Enter(env, info, nullptr, 0);
+  if (handle == nullptr) return nullptr;
+  double* const numbers = handle->numbers;
+  const store::Moment now = handle->store().Now();
+  const bool same = numbers[kMomentApplied] == static_cast<double>(now.applied) &&
+                    numbers[kMomentList] == static_cast<double>(now.list_generation);
+  const format::Statistics* statistics =
+      same ? handle->store().StatisticsAt(now, static_cast<SegmentNumber>(static_cast<uint32_t>(numbers[kSegment])),
+                                          static_cast<Slot>(static_cast<uint32_t>(numbers[kSlot])))
+           : nullptr;
+  if (statistics == nullptr) {
+    numbers[kMomentApplied] = static_cast<double>(now.applied);
+    numbers[kMomentList] = static_cast<double>(now.list_generation);
+    return Boolean(env, false);
+  }
+  FillStatistics(*statistics, numbers);
+  return Boolean(env, true);
+}
+
 constexpr double kLogOffsetMax = 32.0 * 1024 * 1024 * 1024;
 
 bool ReadPlace(napi_env env, Handle* handle, const napi_value* arguments, store::MemoryRef* out) {
@@ -364,6 +385,7 @@ const std::vector<Method>& ReadMethods() {
       Method::Of<Get>("get"),
       Method::Of<Has>("has"),
       Method::Of<Locate>("locate"),
+      Method::Of<LocateAgain>("locateAgain"),
       Method::Of<ReadAt>("readAt"),
       Method::Of<HoldSegment>("holdSegment"),
       Method::Of<StringsAt>("stringsAt"),

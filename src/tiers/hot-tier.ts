@@ -1,7 +1,7 @@
 // Hot: decoded memories of this thread, within a budget of bytes; the least recently read makes room.
 //
-// Write-through: nothing is only here. What is here may be out of date, so `MemoryStore` asks the memory index for the
-// newest sequence at each read and hands out nothing older (docs/tiers.md); `sweep` follows the change feed, so that what
+// Write-through: nothing is only here. What is here may be out of date, so `MemoryStore` asks at each read whether it is of
+// the newest record and hands out nothing older (docs/tiers.md); `sweep` follows the change feed, so that what
 // others replaced does not take room either.
 //
 // Thread rule: one HotTier a handle, used by its thread alone.
@@ -9,6 +9,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Filter, Hit, Memory, Metric } from '../types'
 import type { LogRecord } from '../warm/content-log'
+import { SeenRecord } from '../warm/seen-record'
 import { compileFilter } from './filter-match'
 import { copyMemory, ownMemory, sizeOf } from './plain'
 import { byScore, makeScorer } from './score'
@@ -17,10 +18,17 @@ import type { Tier } from './types'
 const historyMax = 10
 
 /** A memory that is kept, with the activations it had at its last accesses, oldest first. */
-export interface HotEntry {
+export class HotEntry extends SeenRecord {
   readonly memory: Memory
   readonly bytes: number
-  history: number[]
+  readonly history: number[]
+
+  constructor(memory: Memory, bytes: number, history: number[]) {
+    super(memory.sequence)
+    this.memory = memory
+    this.bytes = bytes
+    this.history = history
+  }
 }
 
 export interface HotTierOptions {
@@ -73,7 +81,7 @@ export class HotTier implements Tier {
       return false
     }
     const history = this.#cache.peek(memory.id)?.history ?? []
-    this.#cache.set(memory.id, { memory: ownMemory(memory), bytes, history })
+    this.#cache.set(memory.id, new HotEntry(ownMemory(memory), bytes, history))
     return true
   }
 

@@ -1,23 +1,23 @@
 // Copies of memories, and their sizes: what the hot tier hands out must be the caller's own.
 
 import type { JsonObject, JsonValue, Memory } from '../types'
+import { makeSlab } from '../warm/slab'
 
-const poolElements = 16 * 1024
-let pool = new Float32Array(0)
-let poolBuffer = pool.buffer
-let poolOffset = 0
+let slab = new Float32Array(0)
+let slabBuffer = slab.buffer
+let slabOffset = 0
 
-/** A copy out of a shared buffer, because a new ArrayBuffer costs more than the copy. */
+/** A copy into a slab. One whose buffer a caller transferred away has no room. */
 function copyEmbedding(embedding: Float32Array): Float32Array {
   const { length } = embedding
-  if (poolOffset + length > pool.length) {
-    pool = new Float32Array(Math.max(poolElements, length))
-    poolBuffer = pool.buffer
-    poolOffset = 0
+  if (slabOffset + length > slab.length) {
+    slab = makeSlab(length)
+    slabBuffer = slab.buffer
+    slabOffset = 0
   }
-  pool.set(embedding, poolOffset)
-  const copy = new Float32Array(poolBuffer, poolOffset * Float32Array.BYTES_PER_ELEMENT, length)
-  poolOffset += length
+  slab.set(embedding, slabOffset)
+  const copy = new Float32Array(slabBuffer, slabOffset * Float32Array.BYTES_PER_ELEMENT, length)
+  slabOffset += length
   return copy
 }
 
@@ -27,13 +27,11 @@ function copyJson(value: JsonValue): JsonValue {
 }
 
 function copyObject(object: JsonObject): JsonObject {
-  const copy: JsonObject = {}
-  for (const key in object) {
-    const value = copyJson(object[key] as JsonValue)
-    // Assigning would set the prototype.
-    if (key === '__proto__')
-      Object.defineProperty(copy, key, { value, writable: true, enumerable: true, configurable: true })
-    else copy[key] = value
+  // Has the keys already, so that no value meets a setter, of `__proto__` or one that somebody gave to Object.prototype.
+  const copy = { ...object }
+  for (const key in copy) {
+    const value = copy[key] as JsonValue
+    if (typeof value === 'object' && value !== null && Object.hasOwn(copy, key)) copy[key] = copyJson(value)
   }
   return copy
 }
@@ -83,7 +81,7 @@ function jsonBytes(value: JsonValue): number {
 }
 
 /** Fixed cost of a decoded memory in an LRU: the object, the history of its activations, the cache's entry. */
-const memoryBytes = 480
+const memoryBytes = 520
 /** A typed array with an ArrayBuffer, without its numbers. */
 const embeddingBytes = 208
 

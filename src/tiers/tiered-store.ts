@@ -265,13 +265,13 @@ export class TieredStore implements MemoryStore {
     return isControlId(checked) ? undefined : this.#getBelow(two, checked)
   }
 
-  /** Only what the memory index says is the newest. */
+  /** Only what is of the newest record. */
   #getHot(id: string): Memory | undefined {
     const hot = this.#hot
     const entry = hot?.entry(id)
     if (hot === undefined || entry === undefined) return undefined
-    const numbers = this.#warm.peek(id)
-    if (numbers === undefined || numbers[SEQUENCE] !== entry.memory.sequence) {
+    const numbers = this.#warm.peekIfNewest(id, entry)
+    if (numbers === undefined) {
       hot.remove(id)
       return undefined
     }

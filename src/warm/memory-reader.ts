@@ -7,6 +7,7 @@ import { Failure, failure } from '../errors'
 import { addon, type NativeCursor, type NativeStore, type ReadStrings, type ReadTexts } from '../native'
 import type { JsonObject, JsonValue, Location, LogOffset, Memory, SegmentNumber, SlotNumber } from '../types'
 import { decodeMetadata } from './metadata-encoder'
+import { makeSlab } from './slab'
 
 const {
   confidence: CONFIDENCE,
@@ -46,16 +47,6 @@ function readValue(first: number, second: number, text: string, begin: number): 
   if (first >= 0) return text.slice(begin + first, begin + second)
   if (first === -1) return second
   return first === -4 ? null : first === -2
-}
-
-/** Room for some forty embeddings of 384 elements. Larger slabs gain nothing and are kept alive by one embedding. */
-const slabElementsMin = 16 * 1024
-const slabEmbeddingsMin = 4
-
-/** Not zeroed, which would cost more than filling it: what is not read into yet is as in a Buffer of Node's own pool. */
-function makeSlab(elements: number): Float32Array<ArrayBuffer> {
-  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(elements * Float32Array.BYTES_PER_ELEMENT)
-  return new Float32Array(buffer as ArrayBuffer, byteOffset, elements)
 }
 
 export class MemoryReader {
@@ -118,7 +109,7 @@ export class MemoryReader {
    */
   #makeRoom(): void {
     if (this.#slabOffset + this.#dimensions > this.#slab.length) {
-      this.#slab = makeSlab(Math.max(slabElementsMin, slabEmbeddingsMin * this.#dimensions))
+      this.#slab = makeSlab(this.#dimensions)
       this.#slabBuffer = this.#slab.buffer
       this.#slabOffset = 0
       this.native.setSlab(this.#slab)

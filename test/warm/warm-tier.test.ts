@@ -7,7 +7,7 @@ import { storeContract } from '../contract/store-contract.js'
 import { temporaryDirectory, temporaryStore } from '../support/temporary.js'
 
 // Besides those of the contract, for what is built on it.
-storeContract('WarmTier', openWarmTier, ['peek', 'writeIf'])
+storeContract('WarmTier', openWarmTier, ['peek', 'peekIfNewest', 'writeIf'])
 
 test('open gives a WarmTier with its memory index and content log', () => {
   const { store } = temporaryStore(open)

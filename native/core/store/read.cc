@@ -129,6 +129,12 @@ Result<std::optional<MemoryRef>> Store::FindOnce(uint64_t hash, std::string_view
   return std::optional<MemoryRef>();
 }
 
+const format::Statistics* Store::StatisticsAt(const Moment& moment, SegmentNumber number, Slot slot) {
+  if (!(Now() == moment)) return nullptr;
+  Result<Segment*> segment = GetSegment(number);
+  return segment.ok() && (*segment)->Covers(slot) ? &(*segment)->statistics(slot) : nullptr;
+}
+
 Result<bool> Store::Touch(std::string_view id, std::optional<double> activation, double now) {
   const Pin pin;
   Result<std::optional<MemoryRef>> found = Find(id);

@@ -74,6 +74,15 @@ struct MemoryRef {
   format::RecordView record{};
 };
 
+/// Between two moments that are equal nothing was committed and no segment replaced.
+struct Moment {
+  Sequence applied = 0;
+  uint64_t list_generation = 0;
+  bool operator==(const Moment& other) const {
+    return applied == other.applied && list_generation == other.list_generation;
+  }
+};
+
 struct StoreStats {
   uint64_t memories = 0, sequence = 0, durable_sequence = 0, epoch = 0, participants = 0, segments = 0;
   uint64_t bytes_total = 0, bytes_blocks = 0, bytes_log = 0, bytes_index = 0, bytes_dead = 0, bytes_reserved = 0;
@@ -201,6 +210,11 @@ class Store final : private IdMatcher {
   /// The mapped segment, kept by the caller beyond the store's life: its private mapping serves views.
   Result<std::shared_ptr<Segment>> ShareSegment(SegmentNumber number);
   Result<bool> Touch(std::string_view id, std::optional<double> activation, double now);
+  /// What look-ups depend on, as it is now. Loaded before a look-up and equal after it, whatever it found is the newest
+  /// still, and lies where it lay: nothing was committed, and no list published. Cost: two loads.
+  Moment Now() const { return {LoadAcquire(boot_->applied), LoadAcquire(boot_->list_generation)}; }
+  /// The statistics of a slot that a look-up of this very moment found; nullptr when another moment is now.
+  const format::Statistics* StatisticsAt(const Moment& moment, SegmentNumber segment, Slot slot);
   Result<Snapshot> TakeSnapshot();
   Sequence sequence() const { return LoadAcquire(boot_->applied); }
   uint64_t size() const { return LoadAcquire(boot_->size); }
