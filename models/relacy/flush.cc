@@ -17,7 +17,7 @@ constexpr uint32_t kEveryone = 0x7FFFFFFF;
 }  // namespace
 
 #pragma cut core/store/flush_group.cc bool Store::IsDurable(
-#pragma cut core/store/flush_group.cc Status Store::Flush(
+#pragma cut core/store/flush_group.cc Status Store::FlushUpTo(
 
 /// The disk. By the file system: whoever syncs writes what was committed, whatever it sees of it itself.
 static Sequence synced;
@@ -39,7 +39,7 @@ struct FlushModel : rl::test_suite<FlushModel, 3>, Execution {
   }
   void thread(unsigned number) {
     const Sequence own = FetchAdd(world.boot.applied, uint64_t{1}) + 1;  // a commit
-    RL_ASSERT(process[number].Flush(kPatient, FlushScope::kLog).ok());
+    RL_ASSERT(process[number].FlushUpTo(process[number].sequence(), kPatient, FlushScope::kLog).ok());
     RL_ASSERT(synced >= own);
   }
 };

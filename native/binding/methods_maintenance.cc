@@ -10,14 +10,16 @@ namespace {
 
 class FlushJob final : public Job {
  public:
-  explicit FlushJob(const Handle& handle) : Job(handle), syncs_(handle.durability() != store::Durability::kNone) {}
+  explicit FlushJob(const Handle& handle)
+      : Job(handle), syncs_(handle.durability() != store::Durability::kNone), wanted_(store().sequence()) {}
   void Run() override {
-    if (syncs_) status_ = store().Flush(lock_timeout_us_);
+    if (syncs_) status_ = store().FlushUpTo(wanted_, lock_timeout_us_);
   }
   napi_value Result(napi_env env) override { return Undefined(env); }
 
  private:
   bool syncs_;
+  Sequence wanted_;
 };
 
 napi_value Flush(napi_env env, napi_callback_info info) {

@@ -81,9 +81,11 @@ processTest(
     if (closed.descriptorsOfStore > 0) problems.push(`${closed.descriptorsOfStore} descriptors are left after close`)
     if (closed.mappingsOfStore > 0) problems.push(`${closed.mappingsOfStore} mappings are left after close`)
     if (done.participants !== 1) problems.push(`participants is ${done.participants}`)
-    if ((done.worstMs as number) > patience(terminateMsMax)) problems.push(`terminate took ${done.worstMs} ms`)
+    const worst = done.worst as { ms: number; name: string }
+    if (worst.ms > patience(terminateMsMax))
+      problems.push(`terminate took ${worst.ms} ms in the middle of ${worst.name}`)
     console.log(
-      `${terminations} terminations, the slowest ${(done.worstMs as number).toFixed(0)} ms; descriptors ` +
+      `${terminations} terminations, the slowest ${worst.ms.toFixed(0)} ms (${worst.name}); descriptors ` +
         `${before.descriptors} -> ${after.descriptors}, mappings ${before.mappingsOfStore} -> ${after.mappingsOfStore} -> ` +
         `${closed.mappingsOfStore}, RSS ${before.rssKb} -> ${after.rssKb} KiB`,
     )

@@ -29,8 +29,7 @@ bool Store::IsDurable(Sequence wanted) const {
   return LoadAcquire(boot_->watermark_sequence) >= wanted && !StructureIsDue();
 }
 
-Status Store::Flush(uint64_t timeout_us, FlushScope scope) {
-  const Sequence wanted = sequence();
+Status Store::FlushUpTo(Sequence wanted, uint64_t timeout_us, FlushScope scope) {
   const uint64_t begin = io::NowMonotonicMicroseconds();
   for (;;) {
     // Before the look: a flush that ends between the two lets the wait return at once.

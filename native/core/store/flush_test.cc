@@ -176,6 +176,20 @@ TEST(StoreFlush, MovesTheCheckpointAtARotation) {
 
 // Goal: one sync serves all who wait for it. Method: threads put and flush at once; every flush that returned covers
 // what its thread had put, and they took fewer image frames than there were flushes.
+// Of a queue of flushes that nobody awaited the first one does the work of all, however much is written meanwhile.
+TEST(StoreFlush, UpToASequenceThatIsDurableSyncsNothing) {
+  test::StoreFixture store(3, Durability::kFlush);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 10);
+  const Sequence asked = store->sequence();
+  ASSERT_OK(store->Flush(test::kLockTimeout));
+  Fill(*store, 10, 20);
+  ASSERT_OK(store->FlushUpTo(asked, test::kLockTimeout));
+  EXPECT_EQ(store->Stats()->durable_sequence, asked);
+  ASSERT_OK(store->FlushUpTo(asked + 1, test::kLockTimeout));
+  EXPECT_EQ(store->Stats()->durable_sequence, asked + 10);
+}
+
 TEST(StoreFlush, OfManyThreadsAtOnceIsShared) {
   constexpr int kThreads = 8;
   constexpr int kEach = 40;

@@ -231,7 +231,12 @@ class Store final : private IdMatcher {
   // Durability (flush_group.cc).
   /// Durable when it returns: everything committed before the call. kBusy when others' flushes or the lock last longer
   /// than the time-out; kPoisoned and kIo, kFull: after a failed sync (R8). kBlocks leaves nothing to images.
-  Status Flush(uint64_t lock_timeout_us, FlushScope scope = FlushScope::kLog);
+  Status Flush(uint64_t lock_timeout_us, FlushScope scope = FlushScope::kLog) {
+    return FlushUpTo(sequence(), lock_timeout_us, scope);
+  }
+  /// For a call that waited for its thread: everything up to the sequence that there was when it was asked for. What
+  /// was committed since needs no sync of its own.
+  Status FlushUpTo(Sequence wanted, uint64_t lock_timeout_us, FlushScope scope = FlushScope::kLog);
   /// Does what a flush begins with, as far as that takes microseconds, and lets the disk begin: for a thread that is
   /// about to have another one flush. Proves nothing and reports nothing. Waits for no lock.
   void BeginFlush();

@@ -12,7 +12,7 @@ const random = randomFrom(task.seed)
 const names = Object.keys(actions)
 const store = open(task.path, { dimensions })
 store.putMany(Array.from({ length: seeded }, (_, at) => memoryAt(at)))
-let worstMs = 0
+let worst = { ms: 0, name: '' }
 
 async function terminateOne(number) {
   const name = names[number % names.length]
@@ -24,7 +24,8 @@ async function terminateOne(number) {
   await sleep(random() * task.afterMsMax)
   const startedAt = performance.now()
   await Promise.race([worker.terminate(), failed])
-  worstMs = Math.max(worstMs, performance.now() - startedAt)
+  const ms = performance.now() - startedAt
+  if (ms > worst.ms) worst = { ms, name }
 }
 
 async function terminateAll(from, to) {
@@ -47,5 +48,5 @@ if (!(await store.verify()).ok) problems.push('verify finds problems')
 const { participants } = store.stats()
 store.close()
 await collectGarbage()
-tell({ type: 'done', before, after, closed: countResources(task.path), problems, participants, worstMs })
+tell({ type: 'done', before, after, closed: countResources(task.path), problems, participants, worst })
 process.disconnect()

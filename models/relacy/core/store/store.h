@@ -149,7 +149,7 @@ class Store : public IdMatcher {
   Status GrowIndexLocked(uint64_t entries_min, uint64_t timeout_us);
   Result<size_t> CatchUpIndex(const IndexTable& to, Position* caught_up, uint64_t* used);
   bool IsDurable(Sequence wanted) const;
-  Status Flush(uint64_t timeout_us, FlushScope scope);
+  Status FlushUpTo(Sequence wanted, uint64_t timeout_us, FlushScope scope);
   Status LeadFlush(FlushScope scope, uint64_t timeout_us);
   uint64_t ReadyLogBytes(SegmentNumber segment) const;
   std::shared_ptr<const format::Meta> List();
