@@ -45,11 +45,10 @@ size_t NarrowAscii(const char16_t* text, size_t units, char* out) {
   return at;
 }
 
+/// From U+0080 on.
 char* Encode(uint32_t code_point, char* out) {
   const auto put = [&out](uint32_t byte) { *out++ = static_cast<char>(byte); };
-  if (code_point < 0x80) {
-    put(code_point);
-  } else if (code_point < 0x800) {
+  if (code_point < 0x800) {
     put(0xC0 | (code_point >> 6));
     put(0x80 | (code_point & 0x3F));
   } else if (code_point < 0x10000) {

@@ -64,7 +64,10 @@ class Compiler {
     return true;
   }
   /// More parts than a filter may have are no filter.
-  bool Count() { return ++parts_ <= kFilterConditionsMax || RefuseRange(); }
+  bool Count() {
+    if (++parts_ > kFilterConditionsMax) return RefuseRange();
+    return true;
+  }
   bool RefuseRange() {
     error_ = ErrorCode::kArgumentRange;
     return false;

@@ -33,7 +33,7 @@ Store::Rewriting::~Rewriting() {
 
 Status Store::Rewriting::Run(const format::Meta& list, SegmentRun run) {
   THERMOCLINE_RETURN_IF_ERROR(Choose(list, run));
-  THERMOCLINE_RETURN_IF_ERROR(Reserve());
+  Reserve();
   THERMOCLINE_RETURN_IF_ERROR(CreateTarget(list, run));
   THERMOCLINE_RETURN_IF_ERROR(Copy());
   Status published;
@@ -117,7 +117,7 @@ Status Store::Rewriting::ChooseRecord(Segment& segment, uint64_t offset, const f
 }
 
 /// Gives every record its place in the copy.
-Status Store::Rewriting::Reserve() {
+void Store::Rewriting::Reserve() {
   THERMOCLINE_ASSERT(first_.has_value());  // or the copy could not say which frame it comes after
   uint64_t at = format::kHeaderBytes + sizeof(format::FrameHeader);
   uint64_t frame_bytes = 0;
@@ -136,7 +136,6 @@ Status Store::Rewriting::Reserve() {
     frame_bytes += record.length;
   }
   log_end_ = at;
-  return Status::Ok();
 }
 
 // (b): the copy -------------------------------------------------------------------------------------------------------

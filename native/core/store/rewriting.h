@@ -62,7 +62,7 @@ class Store::Rewriting {
   Status Choose(const format::Meta& list, SegmentRun run);
   Status ChooseFrom(Segment& segment, uint64_t end);
   Status ChooseRecord(Segment& segment, uint64_t offset, const format::RecordView& record);
-  Status Reserve();
+  void Reserve();
   Status CreateTarget(const format::Meta& list, SegmentRun run);
   Status Copy();
   Status CopyFrame(size_t first, size_t count, uint64_t* offset);
