@@ -39,6 +39,8 @@ const isOfCore = (file) => file.startsWith(core) && !file.endsWith('_test.cc')
 const mark = /\/\/ unreachable: \S/
 // A condition that begins so is none of this variant's; `switch` alone stands for the case that no enumerator is.
 const notHere = /^!?(IsPlanted|IsRacy)\(/
+// Nor is what is only asked when a bug is played.
+const onlyPlanted = /\bIsPlanted\([^)]*\) && $/
 const switched = /\bswitch \($/
 const assertion = 'core/base/assert.h'
 const expansionKind = 1 // of a region, in llvm-cov's JSON
@@ -173,7 +175,8 @@ function judge({ files, functions }) {
     for (const each of conditions.filter(({ file }) => file === filename)) {
       const text = source[each.line - 1]
       const before = text.slice(0, each.column - 1)
-      if (notHere.test(text.slice(each.column - 1)) || (each.taken === 0 && switched.test(before))) continue
+      if (notHere.test(text.slice(each.column - 1)) || onlyPlanted.test(before)) continue
+      if (each.taken === 0 && switched.test(before)) continue
       for (const [outcome, count] of [
         ['true', each.taken],
         ['false', each.notTaken],
