@@ -328,6 +328,9 @@ TEST(Filter, BoundsWhatOneFilterMayAskFor) {
   EXPECT_ERROR(CompileCopy(nested(100000)), ErrorCode::kArgumentRange);
   EXPECT_OK(CompileCopy(many(kFilterConditionsMax - 1)));
   EXPECT_ERROR(CompileCopy(many(kFilterConditionsMax)), ErrorCode::kArgumentRange);
+  const auto empty = [&](uint32_t filters) { return R"({"or":[{})" + repeat(",{}", filters - 1) + "]}"; };
+  EXPECT_OK(CompileCopy(empty(kFilterConditionsMax - 2)));
+  EXPECT_ERROR(CompileCopy(empty(kFilterConditionsMax)), ErrorCode::kArgumentRange);
   std::string wide = R"({"id":{"in":["x")";
   while (wide.size() < kFilterBytesMax) wide += ",\"0123456789012345678901234567890123456789\"";
   EXPECT_ERROR(CompileCopy(wide + "]}}"), ErrorCode::kArgumentRange);

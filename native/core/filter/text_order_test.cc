@@ -75,6 +75,16 @@ TEST(TextOrder, IsTheOrderOfCodeUnits) {
   }
 }
 
+TEST(TextOrder, CharactersOfFourBytesDifferInAnyOfThem) {
+  const std::string grinning = "\xF0\x9F\x98\x80";
+  for (const char* later : {"\xF0\x9F\x98\x81", "\xF0\x9F\x99\x80", "\xF0\xA0\x80\x80", "\xF4\x80\x80\x80"}) {
+    for (const std::string before : {"", "a", "\xC3\xA4", "\xF0\x9F\x98\x80"}) {
+      EXPECT_LT(CompareText(before + grinning, before + later), 0);
+      EXPECT_GT(CompareText(before + later, before + grinning), 0);
+    }
+  }
+}
+
 TEST(TextOrder, APrefixIsOneOfCodeUnits) {
   EXPECT_TRUE(StartsWith("abc", ""));
   EXPECT_TRUE(StartsWith("abc", "abc"));

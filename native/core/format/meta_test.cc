@@ -164,6 +164,7 @@ TEST(Meta, RefusesASegmentListThatCannotBe) {
   };
   using Segments = std::vector<SegmentEntry>;
   EXPECT_FALSE(refused([](Segments&) {}));
+  EXPECT_TRUE(refused([](Segments& list) { list.clear(); }));
   EXPECT_TRUE(refused([](Segments& list) { list[1].number = 0; }));
   EXPECT_TRUE(refused([](Segments& list) { list[1].number = list[0].number; }));
   EXPECT_TRUE(refused([](Segments& list) { list[1].slots = 0; }));

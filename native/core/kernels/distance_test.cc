@@ -42,6 +42,7 @@ TEST(Distance, AZeroVectorHasCosineZero) {
   const std::vector<float> zero(16, 0.0f);
   const std::vector<float> one(16, 1.0f);
   EXPECT_EQ(ExactScore(format::Metric::kCosine, one.data(), zero.data(), 16), 0.0);
+  EXPECT_EQ(ExactScore(format::Metric::kCosine, zero.data(), one.data(), 16), 0.0);
   EXPECT_TRUE(std::abs(FastScore(format::Metric::kCosine)(one.data(), zero.data(), 16)) < 1e-6);
 }
 

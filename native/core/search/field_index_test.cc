@@ -294,6 +294,11 @@ TEST(FieldIndex, FilesOfRewrittenSegmentsGoWithThem) {
   const std::vector<std::string> after = KeysFiles(*store);
   for (const std::string& name : before) EXPECT_TRUE(std::find(after.begin(), after.end(), name) == after.end());
   ExpectAnswers(*store, random, 15);
+  // Their mappings go too, once somebody wrote again.
+  WriteAtRandom(*store, random, 10);
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  const std::string maps = test::ReadFileBytes("/proc/self/maps");
+  for (const std::string& name : before) EXPECT_EQ(maps.find(store.Join(name)), std::string::npos);
 }
 
 TEST(FieldIndex, SearchesBesideWritersFindOnlyWhatMatchesAndAllOfIt) {

@@ -208,6 +208,66 @@ TEST(SketchSearch, AFilterLeavesAsManyHitsAsMatch) {
   }
 }
 
+// Strings that are to be put in an order are no keys: a filter that many match is asked of the hits alone.
+TEST(SketchSearch, AFilterOnMetadataThatManyMatchLosesNoHit) {
+  constexpr int kCount = 9000;
+  Random random(TestSeed());
+  test::StoreFixture store(64);
+  ASSERT_OK(store.Open());
+  store::Batch batch(store->hash_key());
+  for (int i = 0; i < kCount; ++i) {
+    Memory memory;
+    memory.id = std::to_string(i);
+    memory.embedding = Make(Data::kDense, static_cast<uint64_t>(i), 64, random);
+    memory.metadata = "{\"n\":\"" + std::string(1, static_cast<char>('a' + i % 10)) + std::to_string(i) + "\"}";
+    batch.Put(test::PutInputOf(memory), true);
+  }
+  ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+  for (const char* text : {R"({"metadata":{"n":{"lt":"i"}}})", R"({"metadata":{"n":{"gt":"e"}}})"}) {
+    const Result<filter::Filter> filter = filter::Filter::Compile(text);
+    ASSERT_OK(filter);
+    double sum = 0;
+    for (int i = 0; i < 10; ++i) {
+      const std::vector<float> query = Make(Data::kDense, static_cast<uint64_t>(i), 64, random);
+      const auto found = Ask(*store, query, false, &*filter);
+      sum += Recall(Ask(*store, query, true, &*filter), found);
+      for (const SearchHit& hit : found) {
+        const auto memory = store->ReadAt(hit.position);
+        ASSERT_OK(memory);
+        bool matches = false;
+        EXPECT_TRUE(filter->AskRecord(memory->record.id, memory->record.metadata, &matches) && matches);
+      }
+    }
+    EXPECT_GE(sum / 10, 0.97);
+  }
+}
+
+// What single precision cannot square is scored without sketches.
+TEST(SketchSearch, QueriesOfAnyLengthFindWhatTheExactSearchFinds) {
+  for (const format::Metric metric : {format::Metric::kDot, format::Metric::kL2}) {
+    for (const float length : {1.0f, 1e14f}) {
+      Random random(TestSeed());
+      test::StoreFixture store(32);
+      store.options.metric = metric;
+      ASSERT_OK(store.Open());
+      store::Batch batch(store->hash_key());
+      for (int i = 0; i < 6000; ++i) {
+        Memory memory;
+        memory.id = std::to_string(i);
+        memory.embedding = Make(Data::kClustered, static_cast<uint64_t>(i), 32, random);
+        for (float& value : memory.embedding) value *= length;
+        batch.Put(test::PutInputOf(memory), true);
+      }
+      ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+      for (const float factor : {1e22f, 1.0f, 1e-22f}) {
+        std::vector<float> query = Make(Data::kClustered, 3, 32, random);
+        for (float& value : query) value *= factor;
+        EXPECT_GE(Recall(Ask(*store, query, true), Ask(*store, query, false)), 0.8);
+      }
+    }
+  }
+}
+
 TEST(SketchSearch, FewOfManySlotsAreBoundedBySketchesAndNoneIsForgotten) {
   Random random(TestSeed());
   test::StoreFixture store(64);

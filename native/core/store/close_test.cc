@@ -206,6 +206,29 @@ TEST(StoreClose, OfOneHandleLeavesTheOthersOfItsProcessOpen) {
   ASSERT_OK(ReleaseStore(*second));
 }
 
+// A handle asks for more than the first one of its process: then the last close makes all of it durable.
+TEST(StoreRegistry, TheHighestDurabilityThatAHandleAskedForHolds) {
+  for (const bool raised : {false, true}) {
+    TempDirectory directory;
+    OpenOptions options;
+    options.dimensions = 2;
+    options.durability = Durability::kNone;
+    auto first = AcquireStore(directory.Join("store"), options);
+    ASSERT_OK(first);
+    Fill(**first, 0, 3);
+    for (const Durability asked : {Durability::kFlush, Durability::kNone}) {
+      options.durability = raised ? asked : Durability::kNone;
+      auto other = AcquireStore(directory.Join("store"), options);
+      ASSERT_OK(other);
+      ASSERT_OK(ReleaseStore(*other));
+    }
+    ASSERT_OK(ReleaseStore(*first));
+    const std::string cache = test::ReadFileBytes(directory.Join("store/cache"));
+    const std::string marker = cache.substr(format::kCleanOffset, sizeof(format::CleanMarker));
+    EXPECT_EQ(marker != std::string(marker.size(), '\0'), raised);
+  }
+}
+
 TEST(StoreRegistry, KeepsDirectoriesApartAndRefusesWhatTheOpenOneIsNot) {
   TempDirectory directory;
   OpenOptions options;

@@ -174,6 +174,34 @@ TEST(StoreFlush, MovesTheCheckpointAtARotation) {
   ExpectFilled(*store, 310);
 }
 
+// Deletions have no blocks, but each is looked at when images are planned: from so many on the blocks files are synced.
+TEST(StoreFlush, OfVeryManyDeletionsMovesTheCheckpoint) {
+  constexpr int kCount = 6000;
+  test::StoreFixture store(1, Durability::kFlush);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  const auto write = [&](bool deletes) {
+    store::Batch batch(store->hash_key());
+    for (int i = 0; i < kCount; ++i) {
+      Memory memory;
+      memory.id = std::to_string(i);
+      if (deletes) {
+        batch.Delete(memory.id, false);
+      } else {
+        batch.Put(test::PutInputOf(memory), false);
+      }
+    }
+    ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+  };
+  write(false);
+  ASSERT_OK(store->Flush(test::kLockTimeout, FlushScope::kBlocks));
+  write(true);
+  ASSERT_OK(store->Flush(test::kLockTimeout));
+  const test::BootWordsByHand words(store.path());
+  EXPECT_EQ(words->checkpoint, words->watermark);
+  EXPECT_EQ(store->size(), 0u);
+}
+
 // Goal: one sync serves all who wait for it. Method: threads put and flush at once; every flush that returned covers
 // what its thread had put, and they took fewer image frames than there were flushes.
 // Of a queue of flushes that nobody awaited the first one does the work of all, however much is written meanwhile.

@@ -65,6 +65,24 @@ TEST(StoreMisuse, ADirectoryThatIsNoStoreIsLeftAlone) {
   EXPECT_TRUE(before == names());
 }
 
+TEST(StoreMisuse, AListLargerThanAnyIsRefusedWithoutBeingRead) {
+  test::StoreFixture store(4);
+  ASSERT_OK(store.Open());
+  ASSERT_OK(store.Close());
+  std::filesystem::resize_file(store.Join("meta"), uint64_t{1} << 40);  // a hole
+  EXPECT_ERROR(store.Open(), ErrorCode::kCorrupt);
+}
+
+TEST(StoreMisuse, AnIndexLargerThanItsFileMayBeIsRefusedAndTheStoreGoesOn) {
+  test::StoreFixture store(4);
+  ASSERT_OK(store.Open());
+  ASSERT_OK(test::PutText(*store, "a", "x"));
+  EXPECT_ERROR(store->GrowIndex(uint64_t{1} << 40), ErrorCode::kTooLarge);
+  ASSERT_OK(test::PutText(*store, "b", "y"));
+  EXPECT_EQ(store->size(), 2u);
+  test::ExpectWhole(*store);
+}
+
 TEST(StoreMisuse, WrongSizesAndValuesAreRefusedBeforeAnythingIsWritten) {
   test::StoreFixture store(4);
   ASSERT_OK(store.Open());
