@@ -1,9 +1,10 @@
 // What others do in the middle of an operation costs it nothing, or a typed error.
 //
-// Goal: between any two system calls of an operation another participant may take a lock and keep it, commit, close the
-// open segment, compact, flush, grow the index; a caller may cancel. Then the operation succeeds, or says kBusy (or
-// kAborted) and changed nothing; what the others wrote is there; the store is whole; the operation passes when it is
-// repeated in quiet. Method: the n-th system call of the operation first lets the others have their turn, n from 1 on.
+// Goal: before an operation and between any two system calls of an operation another participant may take a lock and
+// keep it, commit, close the open segment, compact, flush, grow the index; a caller may cancel. Then the operation
+// succeeds, or says kBusy (or kAborted) and changed nothing; what the others wrote is there; the store is whole; the
+// operation passes when it is repeated in quiet. Method: the n-th system call of the operation first lets the others
+// have their turn, n from 1 on; with n = 0 they had it just before the operation.
 
 #include <cstdio>
 #include <functional>
@@ -19,10 +20,13 @@ namespace {
 // Long enough for a lock that is free, since nobody else runs.
 constexpr uint64_t kPatience = 1000;
 
-/// Does something before the n-th call, once.
+/// Does something before the n-th call, once; before all of them when n is 0.
 class AtCall final : public CallWatcher {
  public:
-  AtCall(uint64_t count, std::function<void()> act) : count_(count), act_(std::move(act)) { WatchCalls(this); }
+  AtCall(uint64_t count, std::function<void()> act) : count_(count), act_(std::move(act)) {
+    if (count == 0) act_();
+    WatchCalls(this);
+  }
   ~AtCall() override { UnwatchCalls(this); }
   AtCall(const AtCall&) = delete;
   AtCall& operator=(const AtCall&) = delete;
@@ -184,7 +188,7 @@ void Sweep(const Operation& operation) {
   uint64_t runs = 0;
   for (const Disturbance& disturbance : Disturbances()) {
     // Every call at first; later ones are much alike.
-    for (uint64_t count = 1;; count += TestScale() > 1 ? 1 : 1 + count / 4) {
+    for (uint64_t count = 0;; count += TestScale() > 1 ? 1 : 1 + count / 4) {
       ++runs;
       const bool more = RunOnce(made, operation, disturbance, count);
       if (test::FailureCount() > 0) {

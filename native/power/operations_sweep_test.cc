@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "core/base/hash.h"
 #include "core/search/field_index.h"
 #include "core/search/search.h"
 #include "core/store/registry.h"
@@ -27,6 +28,7 @@ struct Operation {
   const char* makes = "";     // beside the store
   bool poisons = false;       // a sync of what is in use may fail
   bool does_without = false;  // never fails
+  bool begins_tidy = true;    // nothing lies beside the store yet
 };
 
 size_t OpenDescriptors() {
@@ -37,6 +39,8 @@ size_t OpenDescriptors() {
 bool IsTyped(const Status& status, const Fault& fault) {
   const bool full = fault.error_number == ENOSPC || fault.error_number == EDQUOT;
   if (status.code() == (full ? ErrorCode::kFull : ErrorCode::kIo)) return status.error_number() == fault.error_number;
+  // What cannot be removed is in the way.
+  if ((fault.call == Call::kUnlink || fault.call == Call::kList) && status.code() == ErrorCode::kExists) return true;
   // What cannot be asked for its length, or opened, is not there to be read.
   return (fault.call == Call::kStat || fault.call == Call::kOpen) && status.code() == ErrorCode::kCorrupt;
 }
@@ -61,7 +65,7 @@ bool RunOnce(const Template& made, const Operation& operation, const Fault& faul
       EXPECT_FALSE(operation.does_without);
       EXPECT_TRUE(IsTyped(status, fault));
       EXPECT_NE(fault.error_number, EINTR);
-      EXPECT_TRUE(fault.call == Call::kUnlink || scene.IsTidy(""));
+      EXPECT_TRUE(fault.call == Call::kUnlink || !operation.begins_tidy || scene.IsTidy(""));
       if (IsPoisoned(scene)) {
         EXPECT_TRUE(operation.poisons);
         scene.Cut();
@@ -106,6 +110,7 @@ void Sweep(const Operation& operation) {
       {Call::kStat, {EIO}},
       {Call::kLock, {ENOLCK, EINTR}},
       {Call::kRandom, {EIO, EINTR}},
+      {Call::kList, {ENOMEM}},
   };
   const Template made(operation.durability);
   uint64_t runs = 0;
@@ -148,6 +153,30 @@ TEST(OperationsSweep, ABackupThatFailsLeavesNothingAndPassesAgain) {
     scene.ExpectModel(**copy);
     EXPECT_OK((*copy)->Close());
   };
+  backup.makes = "copy";
+  Sweep(backup);
+}
+
+// The place is there already, and beside it what a backup left that was killed.
+TEST(OperationsSweep, ABackupIntoAnEmptyDirectoryBesideALeftoverFailsWholeOrPasses) {
+  Operation backup;
+  backup.prepare = [](Scene& scene) {
+    ASSERT_OK(scene.Open());
+    std::filesystem::create_directory(scene.Beside("copy"));
+    char leftover[48];
+    std::snprintf(leftover, sizeof leftover, ".thermocline-copy-%016llx",
+                  static_cast<unsigned long long>(SipHash13({0, 0}, "copy", 4)));
+    std::filesystem::create_directory(scene.Beside(leftover));
+    test::WriteFileBytes(scene.Beside(leftover) + "/meta", "half");
+  };
+  backup.run = [](Scene& scene) { return StatusOf(scene.store->Backup(scene.Beside("copy"), kNever)); };
+  backup.expect = [](Scene& scene) {
+    Result<std::shared_ptr<Store>> copy = Store::Open(scene.Beside("copy"), Options());
+    ASSERT_OK(copy);
+    scene.ExpectModel(**copy);
+    EXPECT_OK((*copy)->Close());
+  };
+  backup.begins_tidy = false;
   backup.makes = "copy";
   Sweep(backup);
 }

@@ -333,6 +333,7 @@ const std::vector<Kind>& Kinds() {
       {Call::kStat, {EIO}},
       {Call::kLock, {ENOLCK}},
       {Call::kRandom, {EIO, EINTR}},
+      {Call::kList, {ENOMEM}},
   };
   return kinds;
 }

@@ -1,5 +1,6 @@
 #include "power/system_calls.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
@@ -62,7 +63,7 @@ const char* NameOf(Call call) {
                                     "fdatasync", "fsync",     "fsync of a directory",
                                     "renameat",  "unlinkat",  "mkdir",
                                     "mmap",      "fstat",     "fcntl",
-                                    "getrandom"};
+                                    "getrandom", "fdopendir"};
   static_assert(sizeof kNames / sizeof kNames[0] == static_cast<size_t>(Call::kCount));
   return kNames[static_cast<size_t>(call)];
 }
@@ -107,6 +108,7 @@ int __real_mkdir(const char* path, mode_t mode);
 void* __real_mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset);
 int __real_fstat(int descriptor, struct stat* info);
 int __real_fcntl(int descriptor, int command, ...);
+DIR* __real_fdopendir(int descriptor);
 int __real_mkdirat(int directory, const char* path, mode_t mode);
 int __real_fstatfs(int descriptor, struct statfs* info);
 int __real_stat(const char* path, struct stat* info);
@@ -205,6 +207,15 @@ void* __wrap_mmap(void* address, size_t length, int protection, int flags, int d
     return mapped == MAP_FAILED ? -1 : 0;
   });
   return result < 0 ? MAP_FAILED : mapped;
+}
+
+DIR* __wrap_fdopendir(int descriptor) {
+  DIR* stream = nullptr;
+  const int result = Ask<int>({Call::kList, descriptor}, [&](uint64_t) {
+    stream = __real_fdopendir(descriptor);
+    return stream == nullptr ? -1 : 0;
+  });
+  return result < 0 ? nullptr : stream;
 }
 
 ssize_t __wrap_getrandom(void* bytes, size_t size, unsigned flags) {

@@ -27,6 +27,7 @@ enum class Call : uint8_t {
   kStat,
   kLock,
   kRandom,
+  kList,
   kCount
 };
 

@@ -1,0 +1,60 @@
+// Goal: who takes the place of a backup while it is made keeps it; the backup says so and leaves nothing. Method: at
+// the rename that would put it there, somebody else has just been faster.
+
+#include <functional>
+
+#include "power/full_store.h"
+#include "power/system_calls.h"
+
+namespace thermocline::power {
+namespace {
+
+/// Does something before a rename to the name.
+class BeforeRename final : public CallWatcher {
+ public:
+  BeforeRename(std::string name, std::function<void()> act) : name_(std::move(name)), act_(std::move(act)) {
+    WatchCalls(this);
+  }
+  ~BeforeRename() override { UnwatchCalls(this); }
+  BeforeRename(const BeforeRename&) = delete;
+  BeforeRename& operator=(const BeforeRename&) = delete;
+
+  Answer Before(const CallInfo& call) override {
+    if (call.call == Call::kRename && name_ == call.name) act_();
+    return {};
+  }
+  void After(const CallInfo&, int) override {}
+
+ private:
+  const std::string name_;
+  const std::function<void()> act_;
+};
+
+TEST(BackupRace, APlaceThatWasTakenMeanwhileIsLeftToWhoTookIt) {
+  const Template made(Durability::kFlush);
+  const std::function<void(const std::string&)> others[] = {
+      [](const std::string& place) {
+        std::filesystem::create_directory(place);
+        test::WriteFileBytes(place + "/letter", "dear");
+      },
+      [](const std::string& place) { test::WriteFileBytes(place, "a file"); },
+  };
+  for (const auto& take : others) {
+    Scene scene(made, Durability::kFlush);
+    ASSERT_OK(scene.Open());
+    const std::string place = scene.Beside("copy");
+    {
+      const BeforeRename faster("copy", [&] { take(place); });
+      EXPECT_ERROR(scene.store->Backup(place, kNever), ErrorCode::kExists);
+    }
+    EXPECT_TRUE(std::filesystem::is_directory(place) ? std::filesystem::exists(place + "/letter")
+                                                     : test::ReadFileBytes(place) == "a file");
+    EXPECT_TRUE(scene.IsTidy("copy"));
+    std::filesystem::remove_all(place);
+    ASSERT_OK(scene.store->Backup(place, kNever));
+    EXPECT_OK(scene.Close());
+  }
+}
+
+}  // namespace
+}  // namespace thermocline::power
