@@ -114,7 +114,8 @@ export class ChangeFeed implements AsyncIterableIterator<Change> {
     const woken = new Promise<void>((resolve) => {
       token = native.changesWait(this.#fetched, resolve)
       this.#stopWaiting = () => {
-        native.changesCancel(token)
+        // A store that closed meanwhile has ended the wait by itself.
+        if (!this.#host.isClosed()) native.changesCancel(token)
         resolve()
       }
     })

@@ -77,6 +77,16 @@ export function closingContract(makeStore: StoreMaker, more: readonly string[] =
     expect(again().size).toBe(2)
   })
 
+  test('a followed feed is ended by return in the turn in which the store closed, as in any other', async () => {
+    const { store } = temporaryStore(makeStore)
+    const feed = store.changes({ follow: true })
+    const step = rejectionOf(feed.next())
+    await new Promise((resolve) => setImmediate(resolve)) // it waits now
+    store.close()
+    expect(await feed.return?.()).toEqual({ done: true, value: undefined })
+    expect(shortCode(await step)).toBe('CLOSED')
+  })
+
   test('views have length 0 after close; what was read of them before stays, the rest throws CLOSED', () => {
     const { store } = temporaryStore(makeStore)
     store.put({ id: 'a', embedding: [1, 2, 3], content: 'text', metadata: { k: 1 } })
