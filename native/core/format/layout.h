@@ -316,7 +316,7 @@ inline constexpr uint64_t kTombstone = 1;
 
 // <n>.keys -----------------------------------------------------------------------------------------------------------
 
-inline constexpr uint32_t kKeysLayout = 1;
+inline constexpr uint32_t kKeysLayout = 2;
 
 /// Before one column of u64 per path, with a key for each slot. Written once, when the segment is sealed.
 struct KeysHeader {
@@ -329,7 +329,8 @@ struct KeysHeader {
   uint32_t paths;
   uint32_t columns_crc;  // of all that follows
   uint64_t paths_hash;   // SipHash-1-3 of the paths, each with its length before it
-  uint64_t reserved;
+  uint32_t records_crc;  // of what tells these records from others of the same number in a copy of the store
+  uint32_t reserved;
 };
 static_assert(sizeof(KeysHeader) == 64);
 

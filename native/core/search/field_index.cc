@@ -21,6 +21,21 @@ uint32_t CrcOf(const format::KeysHeader& header) {
   return Crc32c(0, reinterpret_cast<const char*>(&header) + kFrom, sizeof header - kFrom);
 }
 
+/// Copies of a store share its id and its numbers: what tells the records of this segment from another copy's. The
+/// first frame names all that came before it; the columns are read here alone, the log is not.
+uint32_t CrcOfRecords(const store::Store& store, const store::Segment& segment) {
+  const auto first = store::ReadFrame(segment, store.salt(), format::kHeaderBytes, false);
+  uint32_t crc = first ? first->header_crc : 0;
+  for (uint32_t raw = 0; raw < segment.slots(); ++raw) {
+    const auto slot = static_cast<Slot>(raw);
+    const uint64_t born = LoadAcquire(segment.born(slot));
+    if (born == 0) continue;
+    const uint64_t words[] = {born, LoadRelaxed(segment.record(slot)), LoadRelaxed(segment.created_at(slot))};
+    crc = Crc32c(crc, words, sizeof words);
+  }
+  return crc;
+}
+
 /// Number of the part that the last frame of the snapshot lies in: those before it are sealed, since records are
 /// committed in list order.
 size_t OpenPartOf(const store::Snapshot& snapshot) {
@@ -204,6 +219,7 @@ void FieldIndex::WriteFile(store::Store& store, const store::Segment& segment, c
   header.paths = static_cast<uint32_t>(keys.paths_);
   header.columns_crc = Crc32c(0, columns.data(), columns.size());
   header.paths_hash = paths_hash;
+  header.records_crc = CrcOfRecords(store, segment);
   header.crc = CrcOf(header);
   // Another process may write its own at the same time: a name of one's own, which a rename makes the known one.
   // Process ids are not: those of two containers may be the same, and each would write into what the other one
@@ -234,7 +250,8 @@ std::shared_ptr<SegmentKeys> FieldIndex::ReadFile(store::Store& store, const sto
                         header.layout == format::kKeysLayout && header.store_id == store.store_id() &&
                         header.segment == Raw(segment.number()) && header.slots == segment.slots() &&
                         header.paths == names_.size() && header.paths_hash == PathsHash(store) &&
-                        header.columns_crc == Crc32c(0, mapping->data() + sizeof header, bytes);
+                        header.columns_crc == Crc32c(0, mapping->data() + sizeof header, bytes) &&
+                        segment.HasColumns() && header.records_crc == CrcOfRecords(store, segment);
   if (!believed) return nullptr;
   return std::make_shared<SegmentKeys>(segment.slots(), names_.size(), std::move(*mapping), sizeof header);
 }

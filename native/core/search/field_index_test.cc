@@ -278,6 +278,43 @@ TEST(FieldIndex, FilesGoWithTheirSegmentsAndWithTheirNumbers) {
   EXPECT_TRUE(std::find(after.begin(), after.end(), next) == after.end());
 }
 
+// Copies of one store have its id, its salt and its numbers, and go their own ways: a file of keys of the one that
+// comes to lie in the other is of other records.
+TEST(FieldIndex, FilesOfACopyThatWentAnotherWayAreNotBelieved) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 50);
+  store.Kill();
+  const std::string original = store.directory().Join("original");
+  std::filesystem::rename(store.path(), original);
+  std::map<std::string, std::string> keys;
+  for (int way = 0; way < 2; ++way) {
+    std::filesystem::remove_all(store.path());
+    std::filesystem::copy(original, store.path());
+    ASSERT_OK(store.Open());
+    EXPECT_TRUE(store.Recovered());
+    FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, way == 0);
+    WriteAtRandom(*store, random, 900);
+    FieldIndex::Of(*store).Tend(*store, kGo);
+    for (const std::string& name : KeysFiles(*store)) keys[name] = test::ReadFileBytes(store.Join(name));
+    if (way == 0) ASSERT_OK(store.Close());
+  }
+  ASSERT_GE(keys.size(), 2u);
+  for (const auto& [name, bytes] : keys) test::WriteFileBytes(store.Join(name), bytes);
+  store.Kill();
+  ASSERT_OK(store.Open());
+  EXPECT_FALSE(store.Recovered());
+  EXPECT_EQ(KeysFiles(*store).size(), keys.size());
+  FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, true);
+  ExpectAnswers(*store, random, 30);
+  FieldIndex::Of(*store).Tend(*store, kGo);
+  const std::string second = keys.rbegin()->first;
+  EXPECT_FALSE(test::ReadFileBytes(store.Join(second)) == keys[second]);
+  ExpectAnswers(*store, random, 10);
+}
+
 // Goal: what was deleted is in no file after a compaction, the numbers and strings that a field's keys are included.
 TEST(FieldIndex, FilesOfRewrittenSegmentsGoWithThem) {
   Random random(TestSeed());
@@ -363,6 +400,7 @@ TEST(FieldIndex, FilesThatSayTheyAreOfSomethingElseAreNotBelieved) {
       [](format::KeysHeader& header) { header.paths += 1; },
       [](format::KeysHeader& header) { header.paths_hash ^= 1; },
       [](format::KeysHeader& header) { header.columns_crc ^= 1; },
+      [](format::KeysHeader& header) { header.records_crc ^= 1; },
   };
   for (const auto& change : changes) {
     test::StoreFixture store(kDimensions);
