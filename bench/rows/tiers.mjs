@@ -1,4 +1,4 @@
-// P15 a hot get, P16 moving to cold, P17 bytes in cold, P18 a get from cold, P19 empty spaces, P20 the hot budget.
+// P15 a hot get, P16 moving to cold, P17 bytes in cold, of prose too, P18 a get from cold, P19 empty spaces, P20 the hot budget.
 //
 // Ours alone but for lmdb's get beside a hot one: cold has no peer that keeps the same promise. The cold stores are made
 // by P16 and read by the rows after it; a row that runs alone makes what it needs.
@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { openSpaces, openTiered } from '../../dist/index.mjs'
 import { collectGarbage, quantile, timeOnce, timeShort } from '../measure.mjs'
+import { makeProse } from '../prose.mjs'
 import { copyStore, sizeOnDisk } from '../store-files.mjs'
 
 const limit = 10
@@ -58,6 +59,38 @@ async function coldStore(context, embeddings) {
   }
   writeFileSync(facts, JSON.stringify(result))
   return { path, ...result }
+}
+
+/** Milliseconds of each get of `count` memories that were not read before, spread over all. */
+function timeGets(store, count, n, from = 0) {
+  return Array.from({ length: count }, (_, at) => {
+    const id = `mem-${((from + at) * 7919) % n}`
+    const begin = performance.now()
+    if (store.get(id)?.id !== id) throw new Error(`${id} is gone`)
+    return performance.now() - begin
+  })
+}
+
+/** The same for contents of prose. */
+async function proseStore({ options, scratch, workload }, embeddings) {
+  const { n } = options
+  const contents = makeProse(n)
+  const path = join(scratch, `prose-${embeddings}`)
+  const settings = { ...tiered, hot: { bytes: 0 }, cold: { embeddings } }
+  const filling = openTiered(path, { ...settings, dimensions: options.dimensions })
+  filling.putMany(contents.map((content, at) => ({ ...workload.memory(at), content })))
+  filling.close()
+  const warmBytes = sizeOnDisk(join(path, 'warm')).allocated
+  const moving = openTiered(path, settings)
+  await moving.maintain({ demote: contents.map((_, at) => `mem-${at}`) })
+  if (moving.stats().tiers.cold.memories !== n) throw new Error('not all memories are in cold')
+  moving.close()
+  const coldBytes = sizeOnDisk(join(path, 'cold')).allocated
+  const reading = openTiered(path, settings)
+  const times = timeGets(reading, options.quick ? 50 : 500, n)
+  reading.close()
+  rmSync(path, { recursive: true })
+  return { ratio: coldBytes / warmBytes, coldBytes, warmBytes, getMs: quantile(times, 0.5) }
 }
 
 function allocatedBelow(path) {
@@ -129,6 +162,26 @@ export const rows = [
     },
   },
   {
+    id: 'P17-P',
+    title: 'the same with contents of English prose',
+    unit: 'x',
+    figure: 'f32',
+    lower: true,
+    once: true,
+    subjects: ['thermocline'],
+    async round(_, context) {
+      const figures = {}
+      for (const embeddings of encodings) {
+        const { ratio, coldBytes, warmBytes, getMs } = await proseStore(context, embeddings)
+        figures[embeddings] = ratio
+        figures[`${embeddings}Bytes`] = coldBytes / context.options.n
+        figures[`${embeddings}GetMs`] = getMs
+        figures.warmBytes = warmBytes / context.options.n
+      }
+      return figures
+    },
+  },
+  {
     id: 'P18',
     title: 'get from cold, first of a memory, f32 kept',
     unit: 'ms',
@@ -140,12 +193,7 @@ export const rows = [
     round({ path }, { options: { n, quick }, round }) {
       const store = openTiered(path, { ...tiered, hot: { bytes: 0 } })
       const count = quick ? 50 : 500
-      const times = Array.from({ length: count }, (_, at) => {
-        const id = `mem-${((round * count + at) * 7919) % n}`
-        const begin = performance.now()
-        if (store.get(id)?.id !== id) throw new Error(`${id} is gone`)
-        return performance.now() - begin
-      })
+      const times = timeGets(store, count, n, round * count)
       store.close()
       return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) }
     },

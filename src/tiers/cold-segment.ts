@@ -16,8 +16,10 @@ import {
   decodeHeader,
   decodeRowBlock,
   decodeTextBlock,
+  decodeWordList,
   headerBytes,
 } from './cold-format'
+import type { WordList } from './cold-words'
 import type { Facts } from './filter-match'
 
 interface CachedPart {
@@ -196,9 +198,22 @@ export class ColdSegment {
   #textBlock(place: number): Buffer {
     return this.#cached(`texts ${place}`, () => {
       const block = this.directory().textBlocks[place] as Block
-      const texts = bufferOf(decodeTextBlock(this.#block(block), block, this.shape.codec))
+      const texts = bufferOf(decodeTextBlock(this.#block(block), block, this.shape.codec, () => this.#words()))
       return [texts, texts.length]
     })
+  }
+
+  #words(): WordList | undefined {
+    const block = this.directory().words
+    if (block === undefined) return undefined
+    return this.#cached('words', () => {
+      const list = this.#readWords(block)
+      return [list, list.bytes]
+    })
+  }
+
+  #readWords(block: Block): WordList {
+    return decodeWordList(this.#block(block), block, this.shape.codec)
   }
 
   /** Rows of a block, one after another. */
@@ -213,7 +228,10 @@ export class ColdSegment {
   /** Reads every block, cached or not. Throws CORRUPT at the first that is damaged. */
   check(): void {
     const directory = decodeDirectory(this.#block(this.shape.directory), this.shape)
-    for (const block of directory.textBlocks) decodeTextBlock(this.#block(block), block, this.shape.codec)
+    const list = directory.words && this.#readWords(directory.words)
+    for (const block of directory.textBlocks) {
+      decodeTextBlock(this.#block(block), block, this.shape.codec, () => list)
+    }
     for (const block of directory.rowBlocks) decodeRowBlock(this.#block(block), block, this.shape)
   }
 

@@ -20,7 +20,8 @@ import { addon } from '../native'
 import type { Memory } from '../types'
 import type { WarmTier } from '../warm/warm-tier'
 import { type Counting, checkIf, hasBit, type ListedSegment, MoveFrame, operationIf } from './catalogue'
-import { encodeColdFile, headerBytes } from './cold-format'
+import { encodeColdFile } from './cold-encoder'
+import { headerBytes } from './cold-format'
 import { type ColdTier, type ColdTierOptions, commitOrConflict } from './cold-tier'
 
 const { sequence: SEQUENCE } = addon.numberAt

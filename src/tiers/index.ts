@@ -2,6 +2,7 @@
 
 export { fromHalf, toHalf } from './cold-rows'
 export { ColdTier, type ColdTierOptions } from './cold-tier'
+export { WordEncoder, WordList } from './cold-words'
 export { compileFilter } from './filter-match'
 export { type Forgettable, planForgetting } from './forget'
 export { HotTier, type HotTierOptions } from './hot-tier'

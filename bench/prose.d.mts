@@ -1,0 +1,1 @@
+export function makeProse(count: number, seed?: number): string[]
