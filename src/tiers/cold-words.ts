@@ -9,7 +9,7 @@
 // letters is left out; two of them with nothing between have the word without bytes there. Bytes, not characters: any
 // text comes back, well-formed or not.
 //
-// A number below 128 is its first byte; the next 32,512 have 128 to 254 there, for the high byte, and the low one further
+// A number below 80 is its first byte; the next 44,800 have 80 to 254 there, for the high byte, and the low one further
 // on; the others have 255 there, and three bytes further on, the low one first. First bytes lie by the first byte before
 // them (0 before the first): what follows the same is alike. To order further bytes in such ways gains nothing.
 
@@ -19,7 +19,7 @@ const listHeadBytes = 4
 const blockHeadBytes = 5
 const wordBytesMax = 255
 const wordsMax = 2 ** 24
-const twoBytesFrom = 128
+const twoBytesFrom = 80
 const threeBytesMark = 255
 const fourBytesFrom = twoBytesFrom + (threeBytesMark - twoBytesFrom) * 256
 /** Both together fit into the 53 bits of a double. */
