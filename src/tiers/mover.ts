@@ -1,7 +1,8 @@
 // The mover: asks the policy what is to move, and has it moved. One at a time, in the background or by `maintain`.
 //
 // The lock keeps movers from doing the same work; that no memory is lost when two run after all, or one dies, is the
-// doing of the frames (`cold-writer.ts`). So a lock that goes stale by file time is good enough here.
+// doing of the frames (`cold-writer.ts`). So a lock that goes stale by file time is good enough here, and soon: a mover
+// that was killed keeps the next one waiting for `lockStaleMs`, one that does not come to renew its lock shares its work.
 
 import { existsSync } from 'node:fs'
 import { setImmediate, setTimeout as wait } from 'node:timers/promises'
@@ -25,7 +26,7 @@ import type { WarmAdapter } from './warm-adapter'
 
 /** Memories looked at between two turns of the event loop. */
 const lookMemories = 512
-const lockStaleMs = 10_000
+const lockStaleMs = 2000 // the least that proper-lockfile takes
 
 export interface MoverHost {
   readonly warm: WarmAdapter

@@ -1,7 +1,7 @@
 // Moves under fire: movers killed at every step, writers and readers in threads and processes while a mover runs.
 
 import { execFile, spawnSync } from 'node:child_process'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
@@ -112,6 +112,30 @@ test(
   },
   testMsMax,
 )
+
+test('two movers that both believe to be alone lose, double and tear nothing', async () => {
+  const directory = temporaryDirectory()
+  const lock = join(directory, 'cold.lock')
+  const open = () =>
+    openTiered(directory, { dimensions: 2, durability: 'none', mover: false, cold: { segmentMemories: 64 } })
+  const [a, b] = [open(), open()]
+  a.putMany(memories)
+  const demote = memories.map(({ id }) => id)
+  const first = a.maintain({ demote, compactCold: true })
+  const files = (): string[] => (existsSync(join(directory, 'cold')) ? readdirSync(join(directory, 'cold')) : [])
+  while (files().length === 0) await new Promise((resolve) => setImmediate(resolve))
+  rmSync(lock, { recursive: true })
+  const results = await Promise.all([first, b.maintain({ demote, compactCold: true })])
+  expect(results.map(({ ran }) => ran)).toEqual([true, true])
+  expect(results.reduce((sum, { demoted }) => sum + demoted, 0)).toBe(memories.length)
+  expect(new Map([...b.entries()].map(({ id, content }) => [id, content]))).toEqual(
+    new Map(memories.map(({ id, content }) => [id, content])),
+  )
+  expect([a.size, b.size]).toEqual([memories.length, memories.length])
+  expect((await a.verify()).problems).toEqual([])
+  a.close()
+  b.close()
+})
 
 test('two movers at once do the work once', async () => {
   const directory = temporaryDirectory()
