@@ -6,6 +6,7 @@ import { openWarmTier } from './warm/warm-tier'
 
 export { type CodedError, type ErrorDetails, type ErrorFacts, isThermoclineError, ThermoclineError } from './errors'
 export type { Store } from './store'
+export { salvage } from './tiers/salvage'
 export {
   openSpaces,
   type SpaceHit,
@@ -17,7 +18,6 @@ export {
 export { openTiered } from './tiers/tiered-store'
 export type * from './tiers/types'
 export type * from './types'
-export { salvage } from './warm/salvage'
 
 /**
  * Opens the store in a directory, or creates it there; synchronous.

@@ -132,11 +132,17 @@ export class ColdSegment {
 
   /** The whole memory. */
   read(ordinal: number): Memory {
+    const embedding = this.embeddingAt(ordinal)
+    return { ...this.readTexts(ordinal), embedding }
+  }
+
+  /** The memory as if it had no embedding. */
+  readTexts(ordinal: number): Memory {
     const directory = this.directory()
     const [metadata, content] = this.#texts(ordinal)
     return {
       id: this.idAt(ordinal),
-      embedding: this.embeddingAt(ordinal),
+      embedding: null,
       content,
       metadata,
       confidence: directory.confidence[ordinal] as number,

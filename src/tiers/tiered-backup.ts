@@ -11,7 +11,8 @@ import { openWarmTier, type WarmTier } from '../warm/warm-tier'
 import { Catalogue, type CatalogueSnapshot } from './catalogue'
 import { countAll } from './cold-tier'
 
-async function isFree(directory: string): Promise<boolean> {
+/** Whether nothing is there, or an empty directory. */
+export async function isFree(directory: string): Promise<boolean> {
   try {
     return (await readdir(directory)).length === 0
   } catch (error) {
@@ -19,7 +20,7 @@ async function isFree(directory: string): Promise<boolean> {
   }
 }
 
-async function syncPath(path: string): Promise<void> {
+export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
     await handle.sync()

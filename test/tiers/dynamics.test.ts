@@ -234,7 +234,7 @@ test('whatever brings memories from cold to warm tells it once, and a deletion t
   expect(told).toHaveLength(6)
 })
 
-test('a salvaged warm tier finds its cold files when they are copied beside it, and a tiered directory is no store', async () => {
+test('a salvaged warm tier finds its cold files when they are copied beside it', async () => {
   const store = open({})
   const memories = Array.from({ length: 40 }, (_, at) => ({
     id: `m${at}`,
@@ -247,7 +247,6 @@ test('a salvaged warm tier finds its cold files when they are copied beside it, 
   store.delete('m30')
   store.close()
   const target = temporaryDirectory()
-  expect(shortCode(await rejectionOf(salvage(store.directory, join(target, 'no'))))).toBe('NOT_A_STORE')
   await salvage(join(store.directory, 'warm'), join(target, 'warm'))
   cpSync(join(store.directory, 'cold'), join(target, 'cold'), { recursive: true })
   const saved = openTiered(target, { mover: false })

@@ -72,7 +72,7 @@ export const backup: Command = {
 export const salvage: Command = {
   name: 'salvage',
   parameters: [
-    { name: 'from', about: 'the directory of a damaged store, left as it is' },
+    { name: 'from', about: 'the directory of a damaged store, tiered or not, left as it is' },
     { name: 'to', about: 'where the new store goes: absent or empty' },
   ],
   options: [],
