@@ -1,5 +1,6 @@
 // The index over metadata paths answers as the records do: for any condition and value, whatever was written,
 // rewritten, deleted or damaged, by memory and by files; and what is not as it was written is not believed.
+// All in one file, since the tests share their store and the naive answer.
 
 #include "core/search/field_index.h"
 

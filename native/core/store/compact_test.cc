@@ -1,4 +1,5 @@
 // Compaction: what it gives back, what it leaves as it was, and who goes on meanwhile.
+// All in one file, since the tests share what they compare a store with.
 
 #include <algorithm>
 #include <atomic>
