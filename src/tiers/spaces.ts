@@ -307,7 +307,7 @@ function checkObject<T extends object>(value: T | undefined, what: string): T {
  *
  * `options`: how each space is opened (`dimensions` is needed), how many are kept open, what all may take. A space costs
  * nothing until it is used, and tens of kilobytes on disk when it is empty. Errors: ARGUMENT, DIMENSION, NOT_A_STORE (a
- * file is in the way), IO, FULL. Since 0.2.0.
+ * file is in the way), IO, FULL. Since 0.1.0.
  *
  * @example
  * ```js

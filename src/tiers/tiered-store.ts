@@ -630,7 +630,7 @@ function prepareDirectory(directory: string, isCreated: boolean): boolean {
  *
  * `path`: a directory, which will hold `warm` (a store like any other) and `cold`. `options`: those of `open`, and how the
  * tiers are to be. The store belongs to the calling worker thread; every worker and process may open the same directory.
- * Errors: as `open`. Cost: as `open`; cold files are opened when they are read. Since 0.2.0.
+ * Errors: as `open`. Cost: as `open`; cold files are opened when they are read. Since 0.1.0.
  *
  * @example
  * ```js
