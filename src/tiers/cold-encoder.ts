@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { constants, crc32 } from 'node:zlib'
 import type { Memory } from '../types'
 import { encodeMetadata } from '../warm/metadata-encoder'
+import { bufferOf } from './bytes'
 import { coldCodecs, compress, compressDeflate } from './cold-codec'
 import {
   type Block,
@@ -86,7 +87,7 @@ class Encoder {
     const blocks: PackedBlock[] = []
     for (const [place, group] of groups.entries()) {
       const plain = contentsOf(group, contents)
-      const coded = words === undefined ? plain : words.encoder.encode(place)
+      const coded = words === undefined ? plain : bufferOf(words.encoder.encode(place))
       const bytes = await this.#packText(group.metadata, coded, words !== undefined)
       blocks.push({ bytes, rawBytes: group.metadata.length + plain.length, first: group.first })
     }

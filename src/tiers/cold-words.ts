@@ -13,6 +13,7 @@
 // on; the others have 255 there, and three bytes further on, the low one first. First bytes lie by the first byte before
 // them (0 before the first): what follows the same is alike. To order further bytes in such ways gains nothing.
 
+import { bufferOf } from './bytes'
 import { coldCorrupt } from './cold-damage'
 
 const listHeadBytes = 4
@@ -47,8 +48,8 @@ export class WordEncoder {
   /** Number in the list by order of appearance. */
   #numbers = new Uint32Array(0)
 
-  constructor(text: Buffer) {
-    this.#text = text
+  constructor(text: Uint8Array) {
+    this.#text = bufferOf(text)
   }
 
   /** The next block: texts that end at these places of the file's, the first of which begins at `begin`. */
@@ -116,7 +117,7 @@ export class WordEncoder {
   }
 
   /** The list; undefined when there are more words than numbers. */
-  list(): Buffer | undefined {
+  list(): Uint8Array | undefined {
     const count = this.#at.length
     if (count > wordsMax) return undefined
     // By how often they come, for the numbers; then by their first bytes, because most come as seldom as many others,
@@ -154,7 +155,7 @@ export class WordEncoder {
   }
 
   /** A block by its place among those that were added. */
-  encode(block: number): Buffer {
+  encode(block: number): Uint8Array {
     const words = this.#blocks[block] as Uint32Array
     const numbers = words.map((word) => this.#numbers[word] as number)
     const firsts = Uint8Array.from(numbers, firstByte)
@@ -231,7 +232,8 @@ export class WordList {
   readonly #ends: Uint32Array
 
   /** CORRUPT unless the bytes are a list. `offset`: of the list in its file, for the error. */
-  constructor(bytes: Buffer, offset: number) {
+  constructor(file: Uint8Array, offset: number) {
+    const bytes = bufferOf(file)
     const count = bytes.length < listHeadBytes ? Infinity : bytes.readUInt32LE(0)
     if (listHeadBytes + count > bytes.length) throw coldCorrupt('its words', offset)
     this.#words = bytes.subarray(listHeadBytes + count)
@@ -250,7 +252,8 @@ export class WordList {
   }
 
   /** Undoes `WordEncoder.encode`. CORRUPT unless exactly `length` bytes come out. `offset`: of the block. */
-  decode(packed: Buffer, length: number, offset: number): Buffer {
+  decode(coded: Uint8Array, length: number, offset: number): Uint8Array {
+    const packed = bufferOf(coded)
     const count = packed.length < blockHeadBytes ? Infinity : packed.readUInt32LE(0)
     if (blockHeadBytes + count > packed.length) throw coldCorrupt('its words', offset)
     const firsts = packed.subarray(blockHeadBytes, blockHeadBytes + count)

@@ -164,7 +164,7 @@ test.each(Object.keys(methods))(
 test(`those were at least ${callsMin} calls, and no method was left out`, () => {
   expect(calls).toBeGreaterThanOrEqual(callsMin)
   // Of WarmTier, for what is built on it: their arguments were checked there.
-  const internal = ['peek', 'writeIf']
+  const internal = ['peek', 'peekIfNewest', 'writeIf']
   const unasked = ['constructor', 'close', 'size', 'sequence', 'stats', 'flush', 'verify', 'compact', ...internal]
   const store = makeStore()
   const there = Object.getOwnPropertyNames(Object.getPrototypeOf(store)).filter((name) => !unasked.includes(name))

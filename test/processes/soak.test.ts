@@ -34,6 +34,7 @@ const mappingsBesideSegments = 2
 const mappingsPerSegmentMax = 3
 /** The log, the blocks, the keys. */
 const filesPerSegment = 3
+const killsPerRoundMax = 2
 /** `meta`, `lock`, `cache`; what is made ahead. */
 const filesBesideSegmentsMax = 6
 
@@ -107,7 +108,8 @@ function judgeMoment(held: Held, round: number): string[] {
   const bounds: [keyof Held, number][] = [
     ['descriptorsOfStore', descriptorsBesideSegments + 2 * segments],
     ['mappingsOfStore', mappingsBesideSegments + mappingsPerSegmentMax * segments],
-    ['files', filesBesideSegmentsMax + filesPerSegment * segments],
+    // What a process was copying when it was killed lies there until somebody opens the store alone.
+    ['files', filesBesideSegmentsMax + filesPerSegment * (segments + killsPerRoundMax * (round + 1))],
     ['participants', 1],
   ]
   return [

@@ -1,5 +1,6 @@
 // Texts as words of one list: whatever bytes go in come back, and no bytes that are read make more of it than CORRUPT.
 
+import type { CodedError } from 'thermocline'
 import { WordEncoder, WordList } from 'thermocline/tiers'
 import { expect, test } from 'vitest'
 import { makeRandom } from '../../bench/workload.mjs'
@@ -37,7 +38,7 @@ function makeBlocks(random: () => number): Buffer[][] {
   )
 }
 
-function encode(blocks: readonly Buffer[][]): { list: Buffer; coded: Buffer[] } {
+function encode(blocks: readonly Buffer[][]): { list: Uint8Array; coded: Uint8Array[] } {
   const encoder = new WordEncoder(Buffer.concat(blocks.flat()))
   let end = 0
   for (const block of blocks) {
@@ -61,8 +62,8 @@ test('any texts come back to the last byte, wherever one ends and the next begin
     const words = new WordList(list, 0)
     for (const [at, block] of blocks.entries()) {
       const text = Buffer.concat(block)
-      const found = words.decode(coded[at] as Buffer, text.length, 0)
-      expect(found.equals(text), `seed ${seed}, round ${round}, block ${at}`).toBe(true)
+      const found = words.decode(coded[at] as Uint8Array, text.length, 0)
+      expect(text.equals(found), `seed ${seed}, round ${round}, block ${at}`).toBe(true)
     }
   }
 })
@@ -71,8 +72,8 @@ test('more words than two bytes can number come back too', () => {
   const text = Buffer.from(Array.from({ length: 60_000 }, (_, at) => `w${at.toString(36)}`).join(' '))
   const { list, coded } = encode([[text, text]])
   const both = Buffer.concat([text, text])
-  expect(new WordList(list, 0).decode(coded[0] as Buffer, both.length, 0).equals(both)).toBe(true)
-  expect((coded[0] as Buffer).length).toBeGreaterThan(2 * 120_000)
+  expect(both.equals(new WordList(list, 0).decode(coded[0] as Uint8Array, both.length, 0))).toBe(true)
+  expect((coded[0] as Uint8Array).length).toBeGreaterThan(2 * 120_000)
 })
 
 test('first bytes that lead out of those that follow the same byte are CORRUPT', () => {
@@ -88,17 +89,17 @@ test('damaged lists and blocks are CORRUPT or give as many bytes as were asked f
   for (let round = 0; round < 3000; round++) {
     const block = makeBlocks(random).flat()
     const { list, coded } = encode([block])
-    const bytes = [list, coded[0] as Buffer]
-    const damaged = bytes[round % 2] as Buffer
+    const bytes = [list, coded[0] as Uint8Array]
+    const damaged = bytes[round % 2] as Uint8Array
     if (random() < 0.3) bytes[round % 2] = damaged.subarray(0, Math.floor(random() * damaged.length))
     else damaged[Math.floor(random() * damaged.length)] = Math.floor(random() * 256)
     const { length } = Buffer.concat(block)
     try {
-      const found = new WordList(bytes[0] as Buffer, 0).decode(bytes[1] as Buffer, length, 0)
+      const found = new WordList(bytes[0] as Uint8Array, 0).decode(bytes[1] as Uint8Array, length, 0)
       expect(found.length).toBe(length)
       outcomes.decoded += 1
     } catch (error) {
-      expect(shortCode(error as Error), `seed ${seed + 1}, round ${round}: ${String(error)}`).toBe('CORRUPT')
+      expect(shortCode(error as CodedError), `seed ${seed + 1}, round ${round}: ${String(error)}`).toBe('CORRUPT')
       outcomes.corrupt += 1
     }
   }

@@ -119,7 +119,7 @@ void Store::ApplyPlanned(Batch& batch, const Plan& plan) {
     }
     if (operation.previous_slot != Slot::kNone) {
       StoreRelease(operation.previous_segment->died(operation.previous_slot), operation.sequence);
-      dead += operation.previous_segment->slot_bytes();
+      dead += operation.previous_segment->layout().embedding_stride;
     }
     dead += operation.dead_bytes;
   }

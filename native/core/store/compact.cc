@@ -156,7 +156,7 @@ Usage Store::Compaction::Look(const Segment& segment, uint64_t end) const {
         break;
       }
       const bool deletion = record->kind() == format::RecordKind::kDelete;
-      const uint64_t bytes = record->header.length + (deletion ? 0 : segment.slot_bytes());
+      const uint64_t bytes = record->header.length + (deletion ? 0 : segment.layout().embedding_stride);
       usage.all_bytes += bytes;
       if (store_.PositionInIndex(record->id) == Position(segment.number(), record_at)) {
         usage.bytes += record->header.length;

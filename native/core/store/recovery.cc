@@ -266,7 +266,7 @@ Status Store::Rebuilder::Apply(const FoundFrame& frame) {
       present = before->record.kind() != format::RecordKind::kDelete;
       if (present) {
         before->segment->died(before->record.slot()) = record->header.sequence;
-        dead_bytes_ += before->segment->slot_bytes();
+        dead_bytes_ += segment.layout().embedding_stride;
       }
       StoreRelaxed(cell->position, position.raw());
     } else {

@@ -98,7 +98,7 @@ Status Store::Rewriting::ChooseRecord(Segment& segment, uint64_t offset, const f
     if (newest) {
       deletions_.push_back({here, hash, nullptr});
     } else {
-      dead_bytes_ += record.header.length + (deletion ? 0 : segment.slot_bytes());
+      dead_bytes_ += record.header.length + (deletion ? 0 : segment.layout().embedding_stride);
     }
     return Status::Ok();
   }
