@@ -186,9 +186,9 @@ TEST(StoreFlush, OfVeryManyDeletionsMovesTheCheckpoint) {
       Memory memory;
       memory.id = std::to_string(i);
       if (deletes) {
-        batch.Delete(memory.id, false);
+        batch.Delete(memory.id, true);
       } else {
-        batch.Put(test::PutInputOf(memory), false);
+        batch.Put(test::PutInputOf(memory), true);
       }
     }
     ASSERT_OK(store->Commit(batch, test::kLockTimeout));
