@@ -143,9 +143,9 @@ Status StatusOf(const Result<T>& result) {
 
 void OpenScene(Scene& scene) { ASSERT_OK(scene.Open()); }
 
-TEST(OperationsSweep, ABackupThatFailsLeavesNothingAndPassesAgain) {
+/// Of a scene that its `prepare` opens.
+Operation Backup() {
   Operation backup;
-  backup.prepare = OpenScene;
   backup.run = [](Scene& scene) { return StatusOf(scene.store->Backup(scene.Beside("copy"), kNever)); };
   backup.expect = [](Scene& scene) {
     Result<std::shared_ptr<Store>> copy = Store::Open(scene.Beside("copy"), Options());
@@ -154,12 +154,18 @@ TEST(OperationsSweep, ABackupThatFailsLeavesNothingAndPassesAgain) {
     EXPECT_OK((*copy)->Close());
   };
   backup.makes = "copy";
+  return backup;
+}
+
+TEST(OperationsSweep, ABackupThatFailsLeavesNothingAndPassesAgain) {
+  Operation backup = Backup();
+  backup.prepare = OpenScene;
   Sweep(backup);
 }
 
 // The place is there already, and beside it what a backup left that was killed.
 TEST(OperationsSweep, ABackupIntoAnEmptyDirectoryBesideALeftoverFailsWholeOrPasses) {
-  Operation backup;
+  Operation backup = Backup();
   backup.prepare = [](Scene& scene) {
     ASSERT_OK(scene.Open());
     std::filesystem::create_directory(scene.Beside("copy"));
@@ -169,15 +175,7 @@ TEST(OperationsSweep, ABackupIntoAnEmptyDirectoryBesideALeftoverFailsWholeOrPass
     std::filesystem::create_directory(scene.Beside(leftover));
     test::WriteFileBytes(scene.Beside(leftover) + "/meta", "half");
   };
-  backup.run = [](Scene& scene) { return StatusOf(scene.store->Backup(scene.Beside("copy"), kNever)); };
-  backup.expect = [](Scene& scene) {
-    Result<std::shared_ptr<Store>> copy = Store::Open(scene.Beside("copy"), Options());
-    ASSERT_OK(copy);
-    scene.ExpectModel(**copy);
-    EXPECT_OK((*copy)->Close());
-  };
   backup.begins_tidy = false;
-  backup.makes = "copy";
   Sweep(backup);
 }
 

@@ -75,9 +75,8 @@ TEST(SyncFailure, PoisonsTheStoreForEveryParticipantAndLeavesItReadable) {
   }
 }
 
-TEST(SyncFailure, IsStillKnownWhenTheCacheOfThatBootHasToBeRebuilt) {
-  const FastDirectory root;
-  const std::string directory = root.Join("store");
+/// A store of one memory whose sync failed, and whose cache its next opener has to rebuild.
+void PoisonWithoutCache(const std::string& directory) {
   {
     auto store = store::Store::Open(directory, Options());
     ASSERT_OK(store);
@@ -85,11 +84,15 @@ TEST(SyncFailure, IsStillKnownWhenTheCacheOfThatBootHasToBeRebuilt) {
     const Faults faults(FailingSync(1, false));
     EXPECT_ERROR((*store)->Flush(test::kLockTimeout), ErrorCode::kIo);
   }
-  {
-    const test::BootWordsByHand words(directory);
-    ASSERT_TRUE(words.mapped());
-    words->index = 0;  // no sane word
-  }
+  const test::BootWordsByHand words(directory);
+  ASSERT_TRUE(words.mapped());
+  words->index = 0;  // no sane word
+}
+
+TEST(SyncFailure, IsStillKnownWhenTheCacheOfThatBootHasToBeRebuilt) {
+  const FastDirectory root;
+  const std::string directory = root.Join("store");
+  PoisonWithoutCache(directory);
   auto again = store::Store::Open(directory, Options());
   ASSERT_OK(again);
   EXPECT_TRUE((*again)->Stats()->recovered);
@@ -104,18 +107,7 @@ TEST(SyncFailure, IsStillKnownWhenARebuildOfTheCacheDidNotComeToItsEnd) {
   for (uint64_t failing = 1;; ++failing) {
     const FastDirectory root;
     const std::string directory = root.Join("store");
-    {
-      auto store = store::Store::Open(directory, Options());
-      ASSERT_OK(store);
-      ASSERT_OK(test::PutText(**store, "a", "1"));
-      const Faults faults(FailingSync(1, false));
-      EXPECT_ERROR((*store)->Flush(test::kLockTimeout), ErrorCode::kIo);
-    }
-    {
-      const test::BootWordsByHand words(directory);
-      ASSERT_TRUE(words.mapped());
-      words->index = 0;  // no sane word
-    }
+    PoisonWithoutCache(directory);
     Fault fault;
     fault.call = Call::kWrite;
     fault.count = failing;
