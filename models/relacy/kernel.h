@@ -75,7 +75,10 @@ class Kernel {
 namespace io {
 
 inline void FutexWait(uint32_t& word, uint32_t expected, uint64_t) { Kernel::SleepsOn(word, expected); }
-inline void FutexWake(uint32_t& word, uint32_t count) { Kernel::Wakes(word, count); }
+inline uint32_t FutexWake(uint32_t& word, uint32_t count) {
+  Kernel::Wakes(word, count);
+  return count;
+}
 inline bool PrepareProcessBarrier() { return Kernel::Now().has_barriers; }
 inline void ProcessBarrier() { Kernel::Now().MakesBarriers(); }
 inline void OnFork(void (*)()) {}
@@ -84,6 +87,7 @@ inline Result<bool> AnyByteLocked(const File&, uint64_t byte, uint64_t) {
   return Kernel::Now().HoldsByte(static_cast<uint32_t>(byte - format::kParticipantByte));
 }
 inline void SpinPause() { rl::yield(1, $); }
+inline void YieldThread() { rl::yield(1, $); }
 
 }  // namespace io
 }  // namespace thermocline

@@ -11,7 +11,8 @@ namespace thermocline::io {
 /// Sleeps until somebody wakes `word`, at most `timeout_us`; returns at once when it is not `expected`. May wake for
 /// nothing. Works between processes that map the word's file (a shared futex).
 void FutexWait(uint32_t& word, uint32_t expected, uint64_t timeout_us);
-void FutexWake(uint32_t& word, uint32_t count);
+/// Those that it woke, of `count` at most.
+uint32_t FutexWake(uint32_t& word, uint32_t count);
 
 /// Microseconds, monotonic.
 uint64_t NowMonotonicMicroseconds();

@@ -27,7 +27,10 @@ void FutexWait(uint32_t& word, uint32_t expected, uint64_t timeout_us) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &timeout, nullptr, 0);
 }
 
-void FutexWake(uint32_t& word, uint32_t count) { ::syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr, nullptr, 0); }
+uint32_t FutexWake(uint32_t& word, uint32_t count) {
+  const long woken = ::syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr, nullptr, 0);
+  return woken > 0 ? static_cast<uint32_t>(woken) : 0;
+}
 
 uint64_t NowMonotonicMicroseconds() {
   timespec now;

@@ -259,11 +259,11 @@ Status Store::StartSession(bool* first_opener) {
   self_ = *self;
   joined_ = true;
   write_lock_.emplace(session_->write_lock, lock_file_, lines_, self_);
-  growth_lock_.emplace(session_->growth_lock, lock_file_, lines_, self_);
+  growth_lock_.emplace(session_->growth_lock, lock_file_, lines_, self_, SharedLock::Order::kWokenFirst);
   space_lock_.emplace(session_->space_lock, lock_file_, lines_, self_);
   flush_lock_.emplace(session_->flush_lock, lock_file_, lines_, self_);
-  turn_lock_.emplace(session_->turn_lock, lock_file_, lines_, self_);
-  compact_lock_.emplace(session_->compact_lock, lock_file_, lines_, self_);
+  turn_lock_.emplace(session_->turn_lock, lock_file_, lines_, self_, SharedLock::Order::kWokenFirst);
+  compact_lock_.emplace(session_->compact_lock, lock_file_, lines_, self_, SharedLock::Order::kWokenFirst);
   return Status::Ok();
 }
 

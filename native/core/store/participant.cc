@@ -20,6 +20,8 @@ constexpr uint32_t NumberOf(uint32_t word) { return (word & ~kWaiters) >> 20; }
 constexpr int kSpins = 200;
 // How long a dead owner can go unnoticed.
 constexpr uint64_t kSliceMicroseconds = 20000;
+// How long one who slept may take from the wake to the lock before others need not wait for it.
+constexpr uint64_t kPassMicroseconds = 5000;
 
 /// A store to a line that is a hole would be SIGBUS on a full disk. Under the gate, so nobody else writes lines.
 Status BackLine(const io::File& lock_file, uint32_t number) {
@@ -72,7 +74,16 @@ bool SharedLock::TryTake(uint32_t flags) {
   return CompareExchange(word_, expected, self_.word() | flags);
 }
 
+/// Awake, because whoever takes the lock wakes nobody; until it was taken, or nobody comes.
+void SharedLock::LetWokenPass(uint64_t timeout_us) const {
+  const uint64_t woken_at = woken_at_.load(std::memory_order_relaxed);
+  if (woken_at == 0) return;
+  const uint64_t pass_us = std::min(timeout_us, kPassMicroseconds);
+  while (LoadRelaxed(word_) == 0 && io::NowMonotonicMicroseconds() - woken_at < pass_us) io::YieldThread();
+}
+
 SharedLock::Outcome SharedLock::Acquire(uint64_t timeout_us, uint32_t* dead_owner) {
+  if (order_ == Order::kWokenFirst) LetWokenPass(timeout_us);
   if (TryTake(0)) return Outcome::kAcquired;
   for (int i = 0; i < kSpins; ++i) {
     io::SpinPause();
@@ -113,7 +124,11 @@ void SharedLock::GiveBack(uint32_t dead_owner) {
 }
 
 void SharedLock::Release() {
-  if ((Exchange(word_, 0u) & kWaiters) != 0) io::FutexWake(word_, 1);
+  const bool wakes = (Exchange(word_, 0u) & kWaiters) != 0;
+  const bool woke = wakes && io::FutexWake(word_, 1) > 0;
+  if (order_ == Order::kWokenFirst) {
+    woken_at_.store(woke ? io::NowMonotonicMicroseconds() : 0, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace thermocline::store

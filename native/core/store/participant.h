@@ -5,6 +5,7 @@
 // a waiter can ask the kernel whether the owner lives (R5) and never needs a time-out or a pid.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "core/base/status.h"
@@ -39,8 +40,14 @@ class SharedLock {
  public:
   enum class Outcome { kAcquired, kAcquiredFromDead, kBusy };
 
-  SharedLock(uint32_t& word, const io::File& lock_file, const format::ParticipantLine* lines, const Participant& self)
-      : word_(word), lock_file_(lock_file), lines_(lines), self_(self) {}
+  /// Who is next. kAnyone: whoever comes while the lock is free, for a lock that is held for microseconds. kWokenFirst:
+  /// this participant leaves it for a moment to those whom its release woke, for a lock that is held for milliseconds:
+  /// whoever comes back at once would otherwise find it free every time, and who sleeps never.
+  enum class Order { kAnyone, kWokenFirst };
+
+  SharedLock(uint32_t& word, const io::File& lock_file, const format::ParticipantLine* lines, const Participant& self,
+             Order order = Order::kAnyone)
+      : word_(word), lock_file_(lock_file), lines_(lines), self_(self), order_(order) {}
 
   /// kAcquiredFromDead: the owner died with the lock held; the caller repairs what it left before anything else.
   /// Its word is left in `dead_owner`.
@@ -52,11 +59,14 @@ class SharedLock {
 
  private:
   bool TryTake(uint32_t flags);
+  void LetWokenPass(uint64_t timeout_us) const;
 
   uint32_t& word_;
   const io::File& lock_file_;
   const format::ParticipantLine* lines_;
   const Participant& self_;
+  const Order order_;
+  std::atomic<uint64_t> woken_at_{0};  // microseconds, monotonic
 };
 
 /// Releases on every way out.

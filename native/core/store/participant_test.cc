@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "core/io/kernel_lock.h"
@@ -44,11 +45,12 @@ class Session {
 };
 
 struct Member {
-  explicit Member(const Session& session) : file(session.OpenLock()) {
+  explicit Member(const Session& session, SharedLock::Order order = SharedLock::Order::kAnyone)
+      : file(session.OpenLock()) {
     const Result<Participant> joined = JoinSession(file, session.lines());
     EXPECT_OK(joined);
     self = *joined;
-    lock.emplace(session.words().write_lock, file, session.lines(), self);
+    lock.emplace(session.words().write_lock, file, session.lines(), self, order);
   }
   io::File file;
   Participant self;
@@ -104,6 +106,37 @@ TEST(SharedLock, IsBusyAfterTheTimeWhileItsOwnerLivesAndNotBefore) {
   }
   owner.lock->Release();
   EXPECT_TRUE(waiter.lock->Acquire(0) == SharedLock::Outcome::kAcquired);
+}
+
+// Goal: one who needs the lock once is not kept out by one who holds it nearly all the time. Method: the owner comes
+// back the moment it released; how often it does so for each time that the other gets it.
+TEST(SharedLock, WhoComesBackAtOnceLetsPassWhomItsReleaseWoke) {
+  constexpr int kTimes = 20;
+  const Session session;
+  Member often(session, SharedLock::Order::kWokenFirst);
+  Member seldom(session, SharedLock::Order::kWokenFirst);
+  std::atomic<uint64_t> held{0};
+  std::atomic<bool> stop{false};
+  test::RunThreads(2, [&](int thread) {
+    if (thread == 0) {
+      while (!stop.load()) {
+        EXPECT_TRUE(often.lock->Acquire(test::kLockTimeout) == SharedLock::Outcome::kAcquired);
+        held.fetch_add(1);
+        const uint64_t begin = io::NowMonotonicMicroseconds();
+        while (io::NowMonotonicMicroseconds() - begin < 500) io::SpinPause();
+        often.lock->Release();
+      }
+      return;
+    }
+    for (int time = 0; time < kTimes; ++time) {
+      for (const uint64_t seen = held.load(); held.load() == seen;) std::this_thread::yield();
+      EXPECT_TRUE(seldom.lock->Acquire(test::kLockTimeout) == SharedLock::Outcome::kAcquired);
+      seldom.lock->Release();
+    }
+    stop.store(true);
+  });
+  printf("       held %llu times beside %d\n", static_cast<unsigned long long>(held.load()), kTimes);
+  EXPECT_LT(held.load(), 100u * kTimes);
 }
 
 TEST(SharedLock, OfADeadOwnerIsTakenByExactlyOneWaiter) {
