@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <functional>
+#include <thread>
 
 #include "core/base/crc32c.h"
 #include "core/store/log_reader.h"
@@ -236,17 +238,25 @@ TEST(StoreVerify, FindsWrongCounts) {
   }
 }
 
-// Goal: a store that is whole is told to be, also while its index is replaced under the walk.
+// Goal: a store that is whole is told to be, also while its index is replaced under the walk. Method: some generations
+// for each walk; without an end a slow walk would have none either.
 TEST(StoreVerify, AnIndexThatGrowsMeanwhileIsNoDamage) {
+  constexpr uint64_t kGenerationsEach = 4;
   VerifyFixture fixture;
-  std::atomic<bool> stop{false};
+  const uint64_t rounds = 200 * TestScale();
+  std::atomic<uint64_t> begun{0};
   test::RunThreads(2, [&](int thread) {
     if (thread == 0) {
-      while (!stop.load()) EXPECT_OK(fixture.store->GrowIndex(0));
+      for (uint64_t made = 0; made < rounds * kGenerationsEach; ++made) {
+        while (made >= begun.load() * kGenerationsEach) std::this_thread::yield();
+        EXPECT_OK(fixture.store->GrowIndex(0));
+      }
       return;
     }
-    for (uint64_t round = 0; round < 200 * TestScale(); ++round) EXPECT_EQ(fixture.Verify().size(), size_t{0});
-    stop.store(true);
+    for (uint64_t round = 1; round <= rounds; ++round) {
+      begun.store(round);
+      EXPECT_EQ(fixture.Verify().size(), size_t{0});
+    }
   });
 }
 
