@@ -37,7 +37,12 @@ int StartChild(const std::function<void()>& body) {
 }
 
 void Kill(int process) { ::kill(process, SIGKILL); }
-void Stop(int process) { ::kill(process, SIGSTOP); }
+void Stop(int process) {
+  ::kill(process, SIGSTOP);
+  int status = 0;
+  while (::waitpid(process, &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
+}
 void Continue(int process) { ::kill(process, SIGCONT); }
 
 int Await(int process) {

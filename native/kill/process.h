@@ -14,6 +14,7 @@ namespace thermocline::kill {
 /// Runs `body` in a new process, which then ends without destructors, buffers or exit handlers. Returns its process id.
 int StartChild(const std::function<void()>& body);
 void Kill(int process);
+/// Returns when all its threads stand: until then one may run on, and let go what it was seen to hold.
 void Stop(int process);
 void Continue(int process);
 /// Waits until it is gone. The exit code, or 128 + the signal that ended it.

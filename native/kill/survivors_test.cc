@@ -147,7 +147,6 @@ class Survivors {
     FetchAdd(oracle_.stopped[child], uint64_t{1});
     for (int attempt = 0; attempt < kAttempts && !holds; ++attempt) {
       Stop(processes_[child]);
-      Watch(300);  // it stops when it next enters the kernel
       holds = HoldsWriteLock(processes_[child]);
       if (holds) break;
       Continue(processes_[child]);
