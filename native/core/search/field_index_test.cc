@@ -14,6 +14,7 @@
 #include "core/search/memory_filter.h"
 #include "core/search/search.h"
 #include "core/store/file_names.h"
+#include "test/filter_fixture.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::search {
@@ -59,12 +60,6 @@ std::string AnyCondition(Random& random) {
   return text + "}";
 }
 
-filter::Filter Compiled(const std::string& text) {
-  Result<filter::Filter> filter = filter::Filter::Compile(text);
-  EXPECT_OK(filter);
-  return std::move(*filter);
-}
-
 TEST(ValueKey, AnswersAsTheValueDoesOrNotAtAll) {
   Random random(TestSeed());
   const HashKey hash{1, 2};
@@ -85,7 +80,7 @@ TEST(ValueKey, AnswersAsTheValueDoesOrNotAtAll) {
       const size_t path = random.Below(2);
       const std::string text =
           R"({"metadata":{")" + paths.text(static_cast<uint32_t>(path)) + "\":" + AnyCondition(random) + "}}";
-      const filter::Filter filter = Compiled(text);
+      const filter::Filter filter = test::Compiled(text);
       const filter::Lanes lanes = filter::KeyCondition(filter.leaves()[0].condition, hash).Ask(columns[path].data());
       EXPECT_EQ(lanes.yes & lanes.no, 0u);
       for (size_t i = 0; i < records.size(); ++i) {
@@ -112,7 +107,7 @@ TEST(ValueKey, EqualityOfSingleScalarsIsSureButForStringsThatAreThere) {
   const auto ask = [&](const std::string& metadata, const std::string& condition) {
     std::vector<filter::ValueKey> keys(filter::kKeysAtOnce);
     filter::ReadKeys(paths, metadata, hash, keys.data());
-    const filter::Filter filter = Compiled(R"({"metadata":{"a":)" + condition + "}}");
+    const filter::Filter filter = test::Compiled(R"({"metadata":{"a":)" + condition + "}}");
     const filter::Lanes lanes = filter::KeyCondition(filter.leaves()[0].condition, hash).Ask(keys.data());
     return (lanes.yes & 1) != 0 ? 'y' : (lanes.no & 1) != 0 ? 'n' : '?';
   };
@@ -131,37 +126,12 @@ TEST(ValueKey, EqualityOfSingleScalarsIsSureButForStringsThatAreThere) {
   EXPECT_EQ(ask(R"({"a":)", R"({"eq":1})"), '?');
 }
 
-/// Marks and hits of a filter against the filter asked by itself. `records_max`: how many it may ask.
-void ExpectAnswer(store::Store& store, const filter::Filter& filter, uint64_t records_max) {
-  const Result<store::Snapshot> snapshot = store.TakeSnapshot();
-  ASSERT_OK(snapshot);
-  const MemoryFilter asked(store, *snapshot, filter, records_max, 2, kGo);
-  SlotMask mask;
-  for (const store::Snapshot::Part& part : snapshot->parts) {
-    if (part.slots == 0) continue;
-    asked.Mark(*part.segment, 0, part.slots, &mask);
-    for (uint32_t raw = 0; raw < part.slots; ++raw) {
-      const auto slot = static_cast<Slot>(raw);
-      if (!snapshot->Holds(*part.segment, slot)) continue;
-      const Result<store::MemoryRef> memory =
-          store.ReadAt(Position(part.segment->number(), LoadRelaxed(part.segment->record(slot))));
-      ASSERT_OK(memory);
-      const bool expected = filter.Test(ColumnsOf(*part.segment, slot), memory->record.id, memory->record.metadata) ==
-                            filter::Verdict::kYes;
-      if (expected) EXPECT_TRUE(mask.Has(raw));
-      if (asked.asks_all()) EXPECT_EQ(mask.Has(raw), expected);
-      EXPECT_EQ(asked.Matches(*part.segment, slot), expected);
-    }
-  }
-  EXPECT_OK(asked.status());
-}
-
 void ExpectAnswers(store::Store& store, Random& random, int filters) {
   for (int i = 0; i < filters; ++i) {
     const filter::Filter filter =
-        Compiled(R"({"metadata":{"a":)" + AnyCondition(random) + R"(,"a.b":)" + AnyCondition(random) +
-                 R"(},"not":{"metadata":{"n":{"lt":)" + std::to_string(random.Below(50)) + "}}}}");
-    ExpectAnswer(store, filter, 1 + random.Below(1000));
+        test::Compiled(R"({"metadata":{"a":)" + AnyCondition(random) + R"(,"a.b":)" + AnyCondition(random) +
+                       R"(},"not":{"metadata":{"n":{"lt":)" + std::to_string(random.Below(50)) + "}}}}");
+    test::ExpectMarks(store, filter, 1 + random.Below(1000));
   }
 }
 
@@ -352,7 +322,8 @@ TEST(FieldIndex, SearchesBesideWritersFindOnlyWhatMatchesAndAllOfIt) {
       return;
     }
     while (writing.load() > 0) {
-      const filter::Filter filter = Compiled(R"({"metadata":{"n":{"eq":)" + std::to_string(random.Below(50)) + "}}}");
+      const filter::Filter filter =
+          test::Compiled(R"({"metadata":{"n":{"eq":)" + std::to_string(random.Below(50)) + "}}}");
       const std::vector<float> query = test::EmbeddingOf(random.Next(), kDimensions);
       const auto hits = Search(*store, {.query = query, .limit = 20, .filter = &filter}, kGo);
       ASSERT_OK(hits);
@@ -427,7 +398,7 @@ TEST(FieldIndex, FilesThatSayTheyAreOfSomethingElseAreNotBelieved) {
     test::WriteFileBytes(path, bytes);
     ASSERT_OK(store.Open());
     FieldIndex::Of(*store).Declare({"a", "a.b", "n"}, true);
-    ExpectAnswer(*store, Compiled(R"({"metadata":{"n":{"exists":true}}})"), kMemories);
+    test::ExpectMarks(*store, test::Compiled(R"({"metadata":{"n":{"exists":true}}})"), kMemories);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "core/search/field_index.h"
 #include "core/search/search.h"
 #include "core/store/log_reader.h"
+#include "test/filter_fixture.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::search {
@@ -15,12 +16,6 @@ namespace {
 constexpr uint32_t kDimensions = 2;
 constexpr int kMemories = 150;
 const std::atomic<bool> kGo{false};
-
-filter::Filter Compiled(const std::string& text) {
-  Result<filter::Filter> filter = filter::Filter::Compile(text);
-  EXPECT_OK(filter);
-  return std::move(*filter);
-}
 
 void Fill(store::Store& store) {
   for (int i = 0; i < kMemories; ++i) {
@@ -36,7 +31,7 @@ void Fill(store::Store& store) {
 
 Result<std::vector<SearchHit>> SearchAll(store::Store& store, const std::string& filter_text,
                                          const std::atomic<bool>& cancel = kGo) {
-  const filter::Filter filter = Compiled(filter_text);
+  const filter::Filter filter = test::Compiled(filter_text);
   const std::vector<float> query = {1, 0};
   return Search(store, {.query = query, .limit = kMemories, .filter = &filter}, cancel);
 }
@@ -103,7 +98,7 @@ TEST(FilteredSearch, WhatCannotBeAskedIsAnErrorToWhoAsksIt) {
   EXPECT_EQ(Count(*store, R"({"createdAt":{"lt":10}})"), 10u);
   const std::vector<float> query = {1, 0};
   const std::vector<std::span<const float>> queries = {query, query};
-  const filter::Filter filter = Compiled(R"({"metadata":{"n":{"gte":0}}})");
+  const filter::Filter filter = test::Compiled(R"({"metadata":{"n":{"gte":0}}})");
   EXPECT_ERROR(SearchMany(*store, {.limit = 3, .filter = &filter}, queries, kGo), ErrorCode::kCorrupt);
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/search/caches.h"
 #include "core/search/search.h"
+#include "test/filter_fixture.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::search {
@@ -35,12 +36,6 @@ const char* const kFilters[] = {
     R"({"not":{"or":[{"id":{"gt":"2"}},{"metadata":{"n":{"eq":null}}}]}})",
 };
 
-filter::Filter Compiled(const std::string& text) {
-  Result<filter::Filter> filter = filter::Filter::Compile(text);
-  EXPECT_OK(filter);
-  return std::move(*filter);
-}
-
 test::Memory RandomMemory(Random& random) {
   test::Memory memory;
   memory.id = std::to_string(random.Below(1500));
@@ -66,38 +61,6 @@ void WriteAtRandom(store::Store& store, Random& random, int count) {
 
 const std::atomic<bool> kGo{false};
 
-/// Compares every slot of a snapshot with the filter asked by itself.
-void ExpectMarks(store::Store& store, const filter::Filter& filter, uint64_t limit) {
-  const Result<store::Snapshot> snapshot = store.TakeSnapshot();
-  ASSERT_OK(snapshot);
-  const MemoryFilter asked(store, *snapshot, filter, limit, 2, kGo);
-  SlotMask mask;
-  for (const store::Snapshot::Part& part : snapshot->parts) {
-    // Chunks that begin and end anywhere.
-    for (uint32_t first = 0; first < part.slots; first += 100) {
-      const uint32_t end = std::min(part.slots, first + 100);
-      asked.Mark(*part.segment, first, end, &mask);
-      uint64_t marked = 0;
-      for (uint32_t raw = first; raw < end; ++raw) {
-        const auto slot = static_cast<Slot>(raw);
-        marked += mask.Has(raw) ? 1 : 0;
-        EXPECT_EQ(mask.Next(raw, end) == raw, mask.Has(raw));
-        if (!snapshot->Holds(*part.segment, slot)) continue;
-        const Result<store::MemoryRef> memory =
-            store.ReadAt(Position(part.segment->number(), LoadRelaxed(part.segment->record(slot))));
-        ASSERT_OK(memory);
-        const bool expected = filter.Test(ColumnsOf(*part.segment, slot), memory->record.id, memory->record.metadata) ==
-                              filter::Verdict::kYes;
-        if (expected) EXPECT_TRUE(mask.Has(raw));
-        if (asked.asks_all()) EXPECT_EQ(mask.Has(raw), expected);
-        EXPECT_EQ(asked.Matches(*part.segment, slot), expected);
-      }
-      EXPECT_EQ(mask.Count(), marked);
-    }
-  }
-  EXPECT_OK(asked.status());
-}
-
 TEST(MemoryFilter, MarksWhatMatchesWhateverWasFoundOutBefore) {
   Random random(TestSeed());
   test::StoreFixture store(kDimensions);
@@ -106,7 +69,7 @@ TEST(MemoryFilter, MarksWhatMatchesWhateverWasFoundOutBefore) {
     WriteAtRandom(*store, random, 600);
     for (const char* text : kFilters) {
       for (const uint64_t limit : {uint64_t{1}, uint64_t{10}, uint64_t{100000}}) {
-        ExpectMarks(*store, Compiled(text), limit);
+        test::ExpectMarks(*store, test::Compiled(text), limit);
       }
     }
     if (round == 4) ASSERT_OK(store.Reopen());
@@ -121,7 +84,7 @@ TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
   const Result<store::Snapshot> snapshot = store->TakeSnapshot();
   ASSERT_OK(snapshot);
   const auto asks_all = [&](const std::string& text) {
-    const filter::Filter filter = Compiled(text);
+    const filter::Filter filter = test::Compiled(text);
     return MemoryFilter(*store, *snapshot, filter, 1, 2, kGo).asks_all();
   };
   EXPECT_TRUE(asks_all(R"({"metadata":{"n":{"lt":0}}})"));
@@ -130,7 +93,7 @@ TEST(MemoryFilter, AsksAllWhenFewMatchAndOneByOneWhenManyDo) {
   EXPECT_FALSE(asks_all(R"({"id":{"lt":"9"}})"));
   EXPECT_FALSE(asks_all(R"({"metadata":{"s":{"lt":"9"}}})"));
   // Whoever comes again and again pays for all once.
-  const filter::Filter often = Compiled(R"({"id":{"lt":"91"}})");
+  const filter::Filter often = test::Compiled(R"({"id":{"lt":"91"}})");
   int searches = 0;
   for (; searches < 10000; ++searches) {
     const MemoryFilter asked(*store, *snapshot, often, 1, 2, kGo);
@@ -152,7 +115,7 @@ int SearchesUntilLearnt(store::Store& store, const std::string& path, int search
   EXPECT_OK(snapshot);
   const std::shared_ptr<LearntPath> learnt = SearchCaches::Of(store).learnt.Get(path);
   for (int search = 0; search < searches_max; ++search) {
-    const filter::Filter filter = Compiled(R"({"metadata":{")" + path + "\":" + condition(search) + "}}");
+    const filter::Filter filter = test::Compiled(R"({"metadata":{")" + path + "\":" + condition(search) + "}}");
     const MemoryFilter asked(store, *snapshot, filter, 1, 2, kGo);
     if (learnt->learnt()) return search;
     int asked_for = 0;
@@ -199,12 +162,12 @@ TEST(MemoryFilter, AsksNoRecordsOfALearntPathAlsoOfLaterWrites) {
   WriteAtRandom(*store, random, 3000);
   EXPECT_EQ(SearchesUntilLearnt(*store, "n", 1, [](int) { return R"({"lt":0})"; }), 0);
   for (int round = 0; round < 4; ++round) {
-    const filter::Filter filter = Compiled(R"({"metadata":{"n":{"lt":)" + std::to_string(400 + round) + "}}}");
+    const filter::Filter filter = test::Compiled(R"({"metadata":{"n":{"lt":)" + std::to_string(400 + round) + "}}}");
     const Result<store::Snapshot> snapshot = store->TakeSnapshot();
     ASSERT_OK(snapshot);
     // Many match and nothing was asked before: certain all the same, so keys have answered.
     EXPECT_TRUE(MemoryFilter(*store, *snapshot, filter, 1, 2, kGo).asks_all());
-    ExpectMarks(*store, filter, 1);
+    test::ExpectMarks(*store, filter, 1);
     WriteAtRandom(*store, random, 500);
     if (round == 2) ASSERT_OK(store->Compact(test::kLockTimeout, kGo));
   }
@@ -241,7 +204,7 @@ TEST(MemoryFilter, SearchesBesideWritersFindOnlyWhatMatches) {
     }
     const std::atomic<bool> cancel{false};
     while (writing.load() > 0) {
-      const filter::Filter filter = Compiled(kFilters[random.Below(std::size(kFilters))]);
+      const filter::Filter filter = test::Compiled(kFilters[random.Below(std::size(kFilters))]);
       const std::vector<float> query = test::EmbeddingOf(random.Next(), kDimensions);
       const auto hits = Search(*store, {.query = query, .limit = 20, .filter = &filter}, cancel);
       ASSERT_OK(hits);
