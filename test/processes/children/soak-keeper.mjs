@@ -81,10 +81,14 @@ function deleteRound() {
   for (let at = 0; at < ids.length; at += 500) store.write(ids.slice(at, at + 500).map((id) => ({ delete: id })))
 }
 
-/** Waits for what the store does by itself within 100 ms; gives up after `task.settledMsMax`. */
+/** Waits for what the store does by itself within 100 ms; false when it gave up after `task.settledMsMax`. */
 async function until(isDone) {
   const deadline = Date.now() + task.settledMsMax
-  while (!isDone() && Date.now() < deadline) await sleep(5)
+  while (!isDone()) {
+    if (Date.now() >= deadline) return false
+    await sleep(5)
+  }
+  return true
 }
 
 /** What a compaction took out of the list is let go. */
@@ -95,15 +99,17 @@ function isReleased() {
 /** The helper compacts when enough is dead, and is not asked to. */
 async function waitForHelper() {
   const { deadShare, deadBytes } = options.autoCompact
+  let deadBefore = 0
   const isCompacted = () => {
     const { dead, total } = store.stats().bytes
-    if (dead < deadBytes || dead < deadShare * total) return true
+    // Less than before: compacted, though what is put here meanwhile may have made it too much again.
+    if (dead < deadBytes || dead < deadShare * total || dead < deadBefore) return true
+    deadBefore = dead
     // What is dead in the open segment stays, and what was tried is tried again when an eighth more is dead.
     for (let at = 0; at < keptIds; at++) put(at)
     return false
   }
-  await until(isCompacted)
-  if (!isCompacted()) throw new Error(`nobody compacts: ${JSON.stringify(store.stats().bytes)}`)
+  if (!(await until(isCompacted))) throw new Error(`nobody compacts: ${JSON.stringify(store.stats().bytes)}`)
 }
 
 async function settle(running) {
