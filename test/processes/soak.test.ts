@@ -162,6 +162,8 @@ processTest('processes that come and go for long leave no process and no disk fu
     dimensions,
     keptIds,
     descriptorsBesideSegments,
+    mappingsBesideSegments,
+    mappingsPerSegmentMax,
     settledMsMax,
   })
   await keeper.next('ready')

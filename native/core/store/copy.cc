@@ -120,7 +120,7 @@ Status StoreCopy::EndAt(Sequence sequence) {
   THERMOCLINE_RETURN_IF_ERROR(store_->LockWrite(kLockMicroseconds));
   StoreRelease(store_->boot_->applied, sequence);
   store_->write_lock_->Release();
-  return store_->SealOpenSegment(kLockMicroseconds);
+  return Told(store_->SealOpenSegment(kLockMicroseconds));
 }
 
 Status StoreCopy::Commit() {
@@ -128,7 +128,14 @@ Status StoreCopy::Commit() {
   const Pin pin;
   Result<Sequence> committed = store_->Commit(*batch_, kLockMicroseconds);
   batch_->Clear();
-  return committed.status();
+  return Told(committed.status());
+}
+
+/// A sync of the copy's helper that failed poisons the copy, which is nobody's yet. To whoever asked for it that is an
+/// error of the disk: kPoisoned would be said of the store that they have open.
+Status StoreCopy::Told(const Status& status) const {
+  if (status.code() != ErrorCode::kPoisoned) return status;
+  return Status::FromErrno(store_->poison_errno_.load(std::memory_order_relaxed), FileRole::kDirectory);
 }
 
 /// What `meta` says of the original, and that the changes before this are not here.
@@ -144,7 +151,9 @@ Status StoreCopy::WriteDescription() {
   return store_->WriteMeta(std::move(meta), true);
 }
 
-Status StoreCopy::Finish() {
+Status StoreCopy::Finish() { return Told(FinishUntold()); }
+
+Status StoreCopy::FinishUntold() {
   THERMOCLINE_RETURN_IF_ERROR(Commit());
   THERMOCLINE_RETURN_IF_ERROR(store_->LockGrowth(kLockMicroseconds));  // the helper may be listing a segment
   const Status described = WriteDescription();

@@ -53,6 +53,8 @@ class StoreCopy {
  private:
   StoreCopy() = default;
   Status Prepare(const std::string& directory, const CopyDescription& description);
+  Status FinishUntold();
+  Status Told(const Status& status) const;
   Status RemoveLeftover();
   Status WriteDescription();
   void Discard();

@@ -32,6 +32,7 @@ constexpr int kRoomTurns = 3;
 
 /// R8: the kernel reports a failed sync once and success ever after, while the data is gone.
 Status Store::Poison(const Status& cause) {
+  poison_errno_.store(cause.error_number(), std::memory_order_relaxed);
   if (boot_ != nullptr && !IsPlanted(Fault::kNoPoison)) StoreRelease(boot_->poison, uint64_t{1});
   return cause;
 }

@@ -484,7 +484,8 @@ class Store final : private IdMatcher {
   HashKey hash_key_{};
   std::optional<kernels::SketchCoder> sketch_coder_;
   std::atomic<Durability> durability_{Durability::kFlush};
-  bool created_unsynced_ = false;  // the creation made no sync; kept until the boot words exist
+  std::atomic<int> poison_errno_{0};  // of the sync of this participant that failed
+  bool created_unsynced_ = false;     // the creation made no sync; kept until the boot words exist
   uint64_t expected_records_ = 0;
   double open_ms_ = 0;
   bool recovered_ = false;

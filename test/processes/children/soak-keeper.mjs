@@ -91,9 +91,23 @@ async function until(isDone) {
   return true
 }
 
-/** What a compaction took out of the list is let go. */
-function isReleased() {
-  return countResources(directory).descriptorsOfStore <= task.descriptorsBesideSegments + 2 * store.stats().segments
+/**
+ * What the process holds once what a compaction took out of the list is let go, at a moment when nobody makes a segment;
+ * what it holds at the end of the time when it does not come to that.
+ */
+async function settledResources() {
+  await collectGarbage()
+  let found
+  await until(() => {
+    const { segments } = store.stats()
+    found = { segments, ...countResources(directory) }
+    return (
+      found.descriptorsOfStore <= task.descriptorsBesideSegments + 2 * segments &&
+      found.mappingsOfStore <= task.mappingsBesideSegments + task.mappingsPerSegmentMax * segments &&
+      segments === store.stats().segments
+    )
+  })
+  return found
 }
 
 /** The helper compacts when enough is dead, and is not asked to. */
@@ -124,15 +138,14 @@ async function settle(running) {
     const memory = store.get(id)
     if (memory?.metadata.number !== expected) problems.push(`${id} is not that of write ${expected}`)
   }
-  await collectGarbage()
-  await until(isReleased)
   await until(() => sequenceSeen >= store.sequence)
+  const resources = await settledResources()
   if (sequenceSeen < store.sequence) problems.push(`the feed stopped at ${sequenceSeen}, before ${store.sequence}`)
-  const { bytes, segments, participants, sequence, memories } = store.stats()
+  const { bytes, participants, sequence, memories } = store.stats()
   const files = readdirSync(directory)
   const compacted = logs.some((name) => !files.includes(name))
   logs = files.filter((name) => name.endsWith('.log'))
-  const held = { ...countResources(directory), files: files.length, segments, participants, memories, sequence }
+  const held = { ...resources, files: files.length, participants, memories, sequence }
   return { ...held, compacted, totalBytes: bytes.total, problems }
 }
 
