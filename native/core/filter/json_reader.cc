@@ -88,7 +88,9 @@ double OutOfRange(std::string_view number) {
     const bool down = digits.front() == '-';
     if (down || digits.front() == '+') digits.remove_prefix(1);
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
-    if (error != std::errc()) exponent = std::numeric_limits<int64_t>::max() / 4;
+    // Beyond what any mantissa makes up for, and far enough from the end of int64 to be added to its digits.
+    constexpr int64_t kExponentMax = std::numeric_limits<int64_t>::max() / 4;
+    exponent = error == std::errc() ? std::min(exponent, kExponentMax) : kExponentMax;
     if (down) exponent = -exponent;
   }
   const bool large = first != std::string_view::npos && point - static_cast<int64_t>(first) + exponent > 0;

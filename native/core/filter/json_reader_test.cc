@@ -163,6 +163,8 @@ TEST(JsonReader, ReadsNumbersToTheNearestDouble) {
       {"1.7976931348623157e308", std::numeric_limits<double>::max()},
       {"1.7976931348623159e308", infinity},
       {"1e400", infinity},
+      {"8e9223372036854775807", infinity},  // the largest that the exponent's own type holds
+      {"0.0001e-9223372036854775807", 0},
       {"-1e400", -infinity},
       {"-1E+99999999999999999999999", -infinity},
       {"0.0001e400", infinity},
