@@ -54,6 +54,7 @@ import { type BatchHost, commit, type EncodedOperation, putMany, write } from '.
 import { ChangeFeed } from './change-feed'
 import { ContentLog } from './content-log'
 import { EntriesIterator } from './entries-iterator'
+import { lostMetaFailure } from './lost-meta'
 import { checkId } from './memory-id'
 import { MemoryIndex } from './memory-index'
 import { EncodedMemory, encodeMemory, encodePatch, stagePatchNumbers } from './memory-input'
@@ -390,6 +391,8 @@ export function openWarmTier(path: string, options?: OpenOptions): WarmTier {
 
 /** The core's messages are one a code; here it is known what was meant. */
 function openNative(path: string, options: NativeOpenOptions): NativeStore {
+  const lost = lostMetaFailure(path)
+  if (lost !== undefined) throw lost
   try {
     return addon.open(path, options)
   } catch (error) {

@@ -2,9 +2,9 @@
 // Damaged files are corruption.test.ts, a full disk is full-disk.test.ts.
 
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { open, ThermoclineError } from 'thermocline'
+import { open, openTiered, salvage, ThermoclineError } from 'thermocline'
 import { expect, onTestFinished, test } from 'vitest'
 import { expectMisuse, expectUnchanged, failureOf, rejectionOf, shortCode } from '../support/failures.js'
 import { crc32c } from '../support/format-reader.js'
@@ -183,10 +183,29 @@ test('an error is raised where the call was made and prints its code', () => {
 })
 
 test('a directory whose creation was cut short is taken over', () => {
+  const { store, directory } = temporaryStore(open)
+  store.close()
+  rmSync(join(directory, 'meta'))
+  const taken = open(directory, { dimensions: 5 })
+  expect(taken.size).toBe(0)
+  taken.put({ id: 'a', embedding: [1, 2, 3, 4, 5] })
+  taken.close()
+})
+
+test('CORRUPT: a store that lost its meta is not taken for a creation cut short; salvage has its memories', async () => {
   const directory = closedStore()
   rmSync(join(directory, 'meta'))
-  const store = open(directory, { dimensions: 5 })
-  expect(store.size).toBe(0)
-  store.put({ id: 'a', embedding: [1, 2, 3, 4, 5] })
-  store.close()
+  const files = readdirSync(directory).sort()
+  for (const options of [{ dimensions: 3 }, undefined, { create: false }, { readOnly: true }]) {
+    const error = failureOf(() => open(directory, options))
+    expect([shortCode(error), error.details]).toEqual(['CORRUPT', { offset: 0 }])
+    expect(error.message).toContain('`salvage`')
+  }
+  expect(readdirSync(directory).sort()).toEqual(files)
+  const parent = temporaryDirectory()
+  renameSync(directory, join(parent, 'warm'))
+  expect(shortCode(failureOf(() => openTiered(parent, { dimensions: 3 })))).toBe('CORRUPT')
+  renameSync(join(parent, 'warm'), directory)
+  const saved = join(temporaryDirectory(), 'saved')
+  expect(await salvage(directory, saved)).toEqual({ memories: 1, lost: 0 })
 })
