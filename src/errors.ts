@@ -161,6 +161,15 @@ export function addDetails(error: unknown, details: ErrorDetails): unknown {
 }
 
 /**
+ * Gives an error of `putMany` its figures: of a wrong memory `count` and `index` alone, as the contract has it; of what
+ * befell the store also those that it has.
+ */
+export function blame(error: unknown, count: number, index: number): unknown {
+  if (!isThermoclineError(error) || error instanceof ThermoclineError) return addDetails(error, { count, index })
+  return Object.assign(error, { details: { count, index } })
+}
+
+/**
  * Gives an error that the native side made after an event-loop turn the stack of the `async` function that
  * awaited it: at its birth there was no JavaScript below it.
  */

@@ -4,7 +4,7 @@
 // only if that is still so at the commit (`MoveFrame`, `ifSequence`); else it is tried again. A memory that is in warm is
 // written as in any store; one that is in cold comes to warm in the frame that writes it.
 
-import { closedError, Failure, failure, isThermoclineError, wrongType } from '../errors'
+import { blame, closedError, Failure, failure, isThermoclineError, wrongType } from '../errors'
 import { addon } from '../native'
 import { describe, readActivation, readBatchSize, readIfSequence } from '../options'
 import type { Memory, PutManyResult, TouchOptions, WriteResult } from '../types'
@@ -132,8 +132,7 @@ export class TwoTiers {
     let chunk: EncodedMemory[] = []
     let bytes = 0
     const fail = (error: unknown, index: number): never => {
-      if (isThermoclineError(error)) Object.assign(error, { details: { ...error.details, count, index } })
-      throw error
+      throw blame(error, count, index)
     }
     const commit = (): void => {
       if (chunk.length === 0) return
@@ -164,7 +163,7 @@ export class TwoTiers {
       if (chunk.length === batchSize) commit()
     }
     commit()
-    return { count, lastSequence: lastSequence ?? this.warm.sequence }
+    return { count, lastSequence: lastSequence ?? this.warm.write([]).lastSequence }
   }
 
   #putChunk(chunk: readonly EncodedMemory[]): number {
@@ -223,7 +222,7 @@ export class TwoTiers {
         throw error
       }
     }
-    if (encoded.length === 0) return { lastSequence: this.warm.sequence }
+    if (encoded.length === 0) return this.warm.write([])
     return { lastSequence: this.writeEncoded(encoded, new Set()) }
   }
 

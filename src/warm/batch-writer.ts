@@ -4,7 +4,7 @@
 //
 // Invariant: whatever leaves these functions, by return or by throw, the stage that they took is empty again.
 
-import { addDetails, wrongType } from '../errors'
+import { addDetails, blame, wrongType } from '../errors'
 import { addon, type NativeBatchArrays, type NativeStore } from '../native'
 import { describe } from '../options'
 import type { PutManyResult, WriteResult } from '../types'
@@ -118,7 +118,7 @@ class Batch {
   /** Names the memory of this frame that comes next as the one to blame. */
   blameNext(error: unknown): unknown {
     this.settle()
-    return addDetails(error, { count: this.count, index: this.count + this.#staged })
+    return blame(error, this.count, this.count + this.#staged)
   }
 
   /** Drops the frame. Throws what is wrong with a memory added before whatever made the caller stop. */
@@ -138,7 +138,7 @@ class Batch {
       this.lastSequence = commit()
     } catch (error) {
       // No single item is to blame: the first one that is not in the store.
-      throw addDetails(error, { count, index: count })
+      throw blame(error, count, count)
     }
     this.count += memories
   }
@@ -191,7 +191,7 @@ class Batch {
     } catch (error) {
       const sound = this.#stage.numbers[APPLIED] as number
       this.settle()
-      throw addDetails(error, { count: this.count, index: this.count + first + sound })
+      throw blame(error, this.count, this.count + first + sound)
     }
     this.#handedOver = this.#staged
     this.#text = ''
@@ -331,7 +331,7 @@ export function commit(host: BatchHost, encoded: readonly EncodedOperation[]): W
   const stage = host.stages.take()
   try {
     for (const [index, operation] of encoded.entries()) withIndex(index, () => stageOperation(stage, operation))
-    return { lastSequence: encoded.length === 0 ? stage.sequence() : stage.batchCommit() }
+    return { lastSequence: stage.batchCommit() }
   } catch (error) {
     if (!host.isClosed()) stage.batchReset()
     throw error

@@ -27,6 +27,9 @@ function allocateVector(length: number): Float32Array {
   return vector
 }
 
+/** The engine's own, which no property of an array or its class can shadow. */
+const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Float32Array.prototype), 'length')
+  ?.get as () => number
 const byteLengthOf = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'byteLength')?.get as () => number
 
 /** By what only an ArrayBuffer has, in any realm and whatever its prototype: half the cost of asking `node:util`. */
@@ -55,7 +58,7 @@ function checkLength(length: number, dimensions: number, what: string): void {
  */
 export function encodeVector(vector: unknown, dimensions: number, what: string): Float32Array {
   if (types.isFloat32Array(vector)) {
-    checkLength(vector.length, dimensions, what)
+    checkLength(lengthOf.call(vector), dimensions, what)
     // Another thread may write to a shared one between the core's check and its copy.
     return isShared(vector.buffer) ? copyVector(vector) : vector
   }

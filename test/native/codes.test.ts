@@ -119,6 +119,7 @@ test('READ_ONLY: every write throws it, reading goes on', async () => {
     () => store.delete('a'),
     () => store.delete('absent'),
     () => store.write([{ put: { id: 'b' } }]),
+    () => store.write([]),
     () => store.touch('a'),
   ]
   expectUnchanged(store, () => {
