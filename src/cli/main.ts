@@ -58,7 +58,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     )
     const text = findText(parsed)
     if (text !== undefined) {
-      await console.print(text)
+      await console.printResult(
+        () => JSON.stringify(text.trimEnd()),
+        () => text,
+      )
       return ExitCode.done
     }
     const [name, ...positionals] = parsed.positionals

@@ -31,6 +31,14 @@ test('--version prints the version of the package', () => {
   expect(thermocline(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
 })
 
+test('--json makes one JSON value of the version and of every help', () => {
+  expect(thermocline(['--version', '--json']).stdout).toBe(`"${version}"\n`)
+  for (const args of [['--help'], ['help', 'stats'], ['stats', '--help']]) {
+    const { code, stdout } = thermocline([...args, '--json'])
+    expect([code, `${JSON.parse(stdout)}\n`]).toEqual([0, thermocline(args).stdout])
+  }
+})
+
 test('--help names every command, and each command explains itself with examples, within 120 columns', () => {
   const general = thermocline(['--help'])
   const texts = [general.stdout]

@@ -185,6 +185,21 @@ test('an input file that is missing or a directory creates no store', () => {
   expect(existsSync(join(cwd, 'store'))).toBe(false)
 })
 
+test('a first line that is bad creates no store, whatever tells the dimensions', () => {
+  const cwd = temporaryDirectory()
+  const good = '{"id":"a","embedding":[1,2,3]}'
+  for (const [input, options, told] of [
+    [good, ['--dimensions', '4'], 'line 1: an embedding must have 4 elements, not 3; 0 memories written'],
+    ['{"id":1}', ['--dimensions', '3'], 'line 1: an id must be a string, not 1; 0 memories written'],
+    [`\n{"id":""}\n${good}`, [], 'line 2: an id must have 1 to 511 bytes of UTF-8, not 0; 0 memories written'],
+  ] as const) {
+    const { code, stdout, stderr } = thermocline(['import', 'store', ...options], { cwd, input })
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).toContain(told)
+  }
+  expect(existsSync(join(cwd, 'store'))).toBe(false)
+})
+
 test('a summary on stdout, nothing with --quiet, a file and a redirected file alike', () => {
   const scene = temporaryDirectory()
   const file = join(scene, 'memories.jsonl')

@@ -7,6 +7,7 @@ import { type CodedError, Failure, isThermoclineError, ThermoclineError } from '
 import { addon } from '../../native'
 import type { Store } from '../../store'
 import type { MemoryInput, OpenOptions } from '../../types'
+import { EncodedMemory, encodeMemory } from '../../warm/memory-input'
 import { type OptionValues, readCount, readDurability, readMetric } from '../arguments'
 import { argumentAt, type Command, type Invocation, openStore, openStoreIfThere } from '../command'
 import { CommandFailure, ExitCode, toCoded, usageFailure } from '../failure'
@@ -117,10 +118,25 @@ class Importer {
 
   #create(): Store | undefined {
     const dimensions = this.#dimensions
-    if (dimensions !== undefined) return openStore(this.#path, this.#options, { ...this.#openOptions, dimensions })
+    if (dimensions !== undefined) {
+      this.#checkFirst(dimensions)
+      return openStore(this.#path, this.#options, { ...this.#openOptions, dimensions })
+    }
     if (this.#batch.bytes < lookAheadBytesMax) return undefined
     const searched = formatBytes(lookAheadBytesMax)
     throw usageFailure(`no embedding in the first ${searched} tells the dimensions of a new store: give --dimensions`)
+  }
+
+  /** Throws what is wrong with the first memory, for which no store is to be made. */
+  #checkFirst(dimensions: number): void {
+    const [memory] = this.#batch.memories
+    const [line = 1] = this.#batch.lines
+    if (this.#batch.lines.length === 0) return
+    try {
+      encodeMemory(memory, dimensions, new EncodedMemory())
+    } catch (error) {
+      throw isThermoclineError(error) ? this.#decorate(error, '', line, `line ${line}: `) : error
+    }
   }
 
   #put(store: Store, { memories, lines }: Batch): void {
