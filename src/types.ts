@@ -273,15 +273,15 @@ export interface StoreStats {
   sequence: number
   /** Highest sequence that a returned `flush` covers. */
   durableSequence: number
-  /** Openings that needed recovery. */
+  /** Counts, from 1, the openings that needed recovery. */
   epoch: number
   /** Processes that have the store open. */
   participants: number
   /** Segments in the store's list. */
   segments: number
   /**
-   * Bytes on disk: in all files; in blocks, logs and the memory index; of memories that were replaced or deleted; and
-   * made ahead for what is to come.
+   * Bytes on disk: of blocks, logs and the memory index together, and of each; of memories that were replaced or deleted;
+   * and made ahead for what is to come. The small files beside them are not counted.
    */
   bytes: { total: number; blocks: number; log: number; index: number; dead: number; reserved: number }
   /** Frames committed since the store was opened. */
