@@ -143,5 +143,78 @@ TEST(CacheTrust, AMarkerOrHeaderOfOtherFilesIsNotBelieved) {
   header([](format::CacheHeader& changed) { changed.store_id.low ^= 1; });
 }
 
+// Goal: words that a clean marker vouches for are looked at all the same. Method: one says what cannot be, under
+// checksums that hold.
+TEST(CacheTrust, AMarkerDoesNotVouchForWordsThatCannotBe) {
+  const std::vector<std::function<void(format::BootWords&)>> changes = {
+      [](format::BootWords& words) { words.applied += 1; },
+      [](format::BootWords& words) { words.tail = Position(static_cast<SegmentNumber>(99), 4096).raw(); },
+      [](format::BootWords& words) { words.tail -= 8; },
+  };
+  for (const auto& change : changes) {
+    test::StoreFixture store(2, Durability::kFlush);
+    ASSERT_OK(store.Open());
+    Fill(*store);
+    ASSERT_OK(store.Close());
+    const test::OtherBoot boot("another");
+    std::string bytes = test::ReadFileBytes(store.Join("cache"));
+    format::BootWords words;
+    std::memcpy(&words, bytes.data() + format::kBootWordsOffset, sizeof words);
+    change(words);
+    std::memcpy(bytes.data() + format::kBootWordsOffset, &words, sizeof words);
+    format::CleanMarker marker;
+    std::memcpy(&marker, bytes.data() + format::kCleanOffset, sizeof marker);
+    marker.tail = words.tail;
+    marker.words_crc = Crc32c(0, &words, sizeof words);
+    marker.crc = Crc32c(0, &marker, offsetof(format::CleanMarker, crc));
+    std::memcpy(bytes.data() + format::kCleanOffset, &marker, sizeof marker);
+    std::fstream(store.Join("cache"), std::ios::binary | std::ios::in | std::ios::out) << bytes;
+    ASSERT_OK(store.Open());
+    EXPECT_TRUE(store.Recovered());
+    ExpectFilled(*store);
+  }
+}
+
+// A store without a frame has no tail: what would be its first frame must not be there.
+TEST(CacheTrust, AnEmptyStoreThatWasClosedCleanIsBelievedUntilSomethingFollows) {
+  for (const bool follows : {false, true}) {
+    test::StoreFixture store(2, Durability::kFlush);
+    ASSERT_OK(store.Open());
+    ASSERT_OK(store.Close());
+    const test::OtherBoot boot("another");
+    if (follows) {
+      std::string log = test::ReadFileBytes(store.Join("1.log"));
+      log.resize(std::max<size_t>(log.size(), format::kHeaderBytes + sizeof(format::FrameHeader)));
+      log[format::kHeaderBytes + 20] = 1;
+      test::WriteFileBytes(store.Join("1.log"), log);
+    }
+    ASSERT_OK(store.Open());
+    EXPECT_EQ(store.Recovered(), follows);
+    Fill(*store);
+    ExpectFilled(*store);
+  }
+}
+
+// Goal: damage of one memory costs that one: a rebuild would end before the last frame, or refuse the store. Method: a
+// byte of the newest record is another when the next opener of the same boot comes.
+TEST(CacheTrust, ADamagedNewestRecordIsToldWhenItIsReadAndCostsNothingElse) {
+  test::StoreFixture store(2);
+  ASSERT_OK(store.Open());
+  Fill(*store);
+  const Result<std::optional<MemoryRef>> last = store->Find("m299");
+  ASSERT_OK(last);
+  const uint64_t at = (*last)->log_offset + sizeof(format::RecordHeader) + 1;  // in its id
+  store.Kill();
+  std::string log = test::ReadFileBytes(store.Join("2.log"));
+  log[at] = static_cast<char>(log[at] ^ 1);
+  test::WriteFileBytes(store.Join("2.log"), log);
+  ASSERT_OK(store.Open());
+  EXPECT_FALSE(store.Recovered());
+  EXPECT_EQ(store->size(), 300u);
+  const Pin pin;
+  EXPECT_ERROR(store->Find("m299", Store::Fetch::kMemory), ErrorCode::kCorrupt);
+  for (int i = 0; i < 299; ++i) EXPECT_TRUE(test::Get(*store, "m" + std::to_string(i)).has_value());
+}
+
 }  // namespace
 }  // namespace thermocline::store

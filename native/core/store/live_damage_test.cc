@@ -366,5 +366,71 @@ TEST(LiveDamage, OfASlotNumberIsAnErrorOfTheFlushThatWouldRepeatItsBlock) {
   test::ExpectWhole(*store);
 }
 
+// Goal: no word of a half applied commit leads its heir astray, under checksums that hold. Method: the record of a dead
+// owner's commit, or what it leads to, says what cannot be; the next writer is refused, and so is everybody after it.
+TEST(LiveDamage, OfWhatADeadWritersCommitNamesPoisonsTheStore) {
+  const auto run = [](FileRole role, const std::function<void(format::RecordHeader&, Store&, IndexTable)>& change) {
+    const test::FastDirectory root;
+    const std::string path = root.Join("store");
+    const std::shared_ptr<Store> store = OpenStore(path);
+    std::shared_ptr<Store> other = OpenStore(path);
+    ASSERT_TRUE(store != nullptr && other != nullptr);
+    ASSERT_OK(test::Put(*store, MemoryOf(0, 0)));
+    const test::BootWordsByHand words(path);
+    const format::BootWords before = *words;
+    ASSERT_OK(test::Put(*other, MemoryOf(0, 1)));
+    const Result<std::optional<MemoryRef>> found = other->Find("m0");
+    ASSERT_OK(found);
+    const MemoryRef memory = **found;
+    words->applied = before.applied;
+    words->last_frame = before.last_frame;
+    words->last_frame_crc = before.last_frame_crc;
+    Result<io::File> directory = io::File::OpenDirectory(path.c_str());
+    ASSERT_OK(directory);
+    Result<io::File> cache = io::File::Open(*directory, "cache", io::File::Mode::kReadWrite, FileRole::kCache);
+    ASSERT_OK(cache);
+    const IndexWord word{words->index};
+    Result<io::Mapping> index = io::Mapping::Map(*cache, word.offset(), word.bytes(), io::Mapping::Kind::kShared);
+    ASSERT_OK(index);
+    format::RecordHeader record = memory.record.header;
+    change(record, *store, IndexTable(reinterpret_cast<format::IndexCell*>(index->data()), word.cells()));
+    char* const body = memory.segment->log_data() + memory.log_offset;
+    std::memcpy(body, &record, sizeof record);
+    format::SealRecord(body, format::FrameSeed(store->salt(), Position(memory.segment->number(), memory.log_offset)));
+    const uint64_t at = memory.log_offset - sizeof(format::FrameHeader);
+    format::FrameHeader frame = *ReadFrame(*memory.segment, store->salt(), at, false);
+    format::SealFrame(frame, format::FrameSeed(store->salt(), Position(memory.segment->number(), at)), body);
+    std::memcpy(memory.segment->log_data() + at, &frame, sizeof frame);
+    {
+      Result<io::File> lock = io::File::Open(*directory, "lock", io::File::Mode::kReadWrite, FileRole::kLock);
+      ASSERT_OK(lock);
+      Result<io::Mapping> map = io::Mapping::Map(*lock, 0, format::kLockFileBytes, io::Mapping::Kind::kShared);
+      ASSERT_OK(map);
+      const auto* lines = reinterpret_cast<format::ParticipantLine*>(map->data() + format::kParticipantsOffset);
+      reinterpret_cast<format::SessionWords*>(map->data())->write_lock = Participant{2, lines[2].incarnation}.word();
+    }
+    other.reset();
+    const Status status = test::Delete(*store, "absent").status();
+    EXPECT_ERROR(status, ErrorCode::kCorrupt);
+    EXPECT_TRUE(status.role() == role);
+    EXPECT_ERROR(test::Delete(*store, "absent"), ErrorCode::kPoisoned);
+  };
+  run(FileRole::kLog, [](format::RecordHeader& record, Store&, IndexTable) { record.slot = 1u << 20; });
+  run(FileRole::kMeta, [](format::RecordHeader& record, Store&, IndexTable) {
+    record.previous = Position(static_cast<SegmentNumber>(99), format::kHeaderBytes).raw();
+  });
+  run(FileRole::kLog, [](format::RecordHeader& record, Store& store, IndexTable) {
+    const Position previous(record.previous);
+    const Result<std::shared_ptr<Segment>> segment = store.ShareSegment(previous.segment());
+    ASSERT_OK(segment);
+    (*segment)->log_data()[previous.offset() + offsetof(format::RecordHeader, created_at)] ^= 1;
+  });
+  run(FileRole::kCache, [](format::RecordHeader&, Store&, IndexTable table) {
+    for (uint64_t at = 0; at < table.cells(); ++at) {
+      if (table.cell(at).position == 0) table.cell(at).position = format::kTombstone;
+    }
+  });
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -80,5 +80,30 @@ TEST(SegmentNumbers, AreTakenUpToTheLastOfThem) {
   }
 }
 
+// Goal: a store that has given out its last number stays readable, and says so to who needs one more. Method: the list
+// has none left; a writer fills the open segment, then a first opener has to recover.
+TEST(SegmentNumbers, WhoNeedsOneBeyondTheLastIsTold) {
+  test::StoreFixture store(1, Durability::kFlush);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  ASSERT_OK(test::PutText(*store, "first", "1"));
+  ASSERT_OK(store.Close());
+  format::Meta meta = MetaOf(store);
+  meta.next_segment = UINT32_MAX;
+  test::WriteFileBytes(store.Join("meta"), format::EncodeMeta(meta));
+  ASSERT_OK(store.Open());
+  Result<Sequence> put = test::PutText(*store, "0", "x");
+  int count = 0;
+  for (; put.ok() && count < 1000; ++count) put = test::PutText(*store, std::to_string(count), "x");
+  EXPECT_ERROR(put, ErrorCode::kTooLarge);
+  EXPECT_GT(count, 200);
+  EXPECT_EQ(test::Get(*store, "first")->content.value_or(""), "1");
+  EXPECT_OK(test::Delete(*store, "0"));  // needs no slot
+  test::ExpectWhole(*store);
+  store.Kill();
+  std::filesystem::remove(store.Join("cache"));
+  EXPECT_ERROR(store.Open(), ErrorCode::kTooLarge);
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -1,6 +1,7 @@
 // The cache is never needed: whatever becomes of it, and whenever the process dies, the log gives everything back.
 
 #include <atomic>
+#include <functional>
 
 #include "core/io/file.h"
 #include "core/store/log_reader.h"
@@ -165,7 +166,8 @@ TEST(StoreRecovery, ATouchInTheMillisecondOfTheFlushBeforeItSurvivesARebuild) {
 }
 
 /// A frame with one record, valid in every byte, as the next commit at the tail of the open log would write it.
-std::string FrameAtTail(Store& store, const format::BootWords& words, const std::string& id, uint64_t memories) {
+std::string FrameAtTail(Store& store, const format::BootWords& words, const std::string& id, uint64_t memories,
+                        const std::function<void(format::RecordHeader&)>& change) {
   format::RecordParts parts;
   parts.id = id;
   parts.has_content = true;
@@ -178,10 +180,13 @@ std::string FrameAtTail(Store& store, const format::BootWords& words, const std:
   std::memcpy(&record, body, sizeof record);
   record.sequence = words.applied + 1;
   record.slot = static_cast<uint32_t>(words.claim);
+  change(record);
   std::memcpy(body, &record, sizeof record);
   const Position tail(words.tail);
-  format::SealRecord(
-      body, format::FrameSeed(store.salt(), Position(tail.segment(), tail.offset() + sizeof(format::FrameHeader))));
+  if (record.length == format::RecordBytes(parts)) {
+    format::SealRecord(
+        body, format::FrameSeed(store.salt(), Position(tail.segment(), tail.offset() + sizeof(format::FrameHeader))));
+  }
   format::FrameHeader header{};
   header.magic = format::kFrameMagic;
   header.kind = static_cast<uint16_t>(format::FrameKind::kRecords);
@@ -198,12 +203,14 @@ std::string FrameAtTail(Store& store, const format::BootWords& words, const std:
 }
 
 /// Leaves such a frame beyond the tail, as an owner who was killed between writing it and its commit.
-/// `memories`: how many there are, as it says; 0: as it is.
-void LeaveOrphan(test::StoreFixture& store, const std::string& id, uint64_t memories = 0) {
+/// `memories`: how many there are, as it says; 0: as it is. `change`: what no writer would write.
+void LeaveOrphan(
+    test::StoreFixture& store, const std::string& id, uint64_t memories = 0,
+    const std::function<void(format::RecordHeader&)>& change = [](format::RecordHeader&) {}) {
   const test::BootWordsByHand words(store.path());
   ASSERT_TRUE(words.mapped());
   const Position tail(words->tail);
-  const std::string frame = FrameAtTail(*store, *words, id, memories == 0 ? words->size + 1 : memories);
+  const std::string frame = FrameAtTail(*store, *words, id, memories == 0 ? words->size + 1 : memories, change);
   const auto directory = io::File::OpenDirectory(store.path().c_str());
   ASSERT_OK(directory);
   const auto log =
@@ -287,6 +294,93 @@ TEST(StoreRecovery, AnIndexIsNotMadeForMoreMemoriesThanTheLogsHaveRoomFor) {
     EXPECT_EQ(store->size(), 4u);
     EXPECT_LE(store->Stats()->bytes_index, index);
     test::ExpectWhole(*store);
+  }
+}
+
+// Goal: a frame is kept whole or not at all, also where a cut took one of its blocks. Method: the first of three blocks
+// of one commit has another byte.
+TEST(StoreRecovery, AFrameOfWhichOneBlockIsLostGoesWhole) {
+  test::StoreFixture store(4);
+  ASSERT_OK(store.Open());
+  Fill(*store, 0, 5);
+  Batch batch(store->hash_key());
+  for (const char* id : {"first", "second", "third"}) {
+    Memory memory;
+    memory.id = id;
+    memory.embedding = test::EmbeddingOf(77, 4);
+    batch.Put(test::PutInputOf(memory), true);
+  }
+  ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+  const Result<std::optional<MemoryRef>> first = store->Find("first");
+  ASSERT_OK(first);
+  const uint64_t at = (*first)->segment->BlocksBytesFor(Raw((*first)->record.slot()));
+  store.Kill();
+  std::filesystem::remove(store.Join("cache"));
+  std::string blocks = test::ReadFileBytes(store.Join("1.blocks"));
+  blocks[at] = static_cast<char>(blocks[at] ^ 1);
+  test::WriteFileBytes(store.Join("1.blocks"), blocks);
+  ASSERT_OK(store.Open());
+  for (const char* id : {"first", "second", "third"}) EXPECT_FALSE(test::Get(*store, id).has_value());
+  ExpectFilled(*store, 5);
+}
+
+// Zeros are what a page has that was never written; statistics of a memory that are zero but for one are none.
+TEST(StoreRecovery, StatisticsThatAreZeroButForOneSurviveARebuild) {
+  const Memory statistics[] = {[] {
+                                 Memory memory;
+                                 memory.recall_count = 7;
+                                 return memory;
+                               }(),
+                               [] {
+                                 Memory memory;
+                                 memory.last_access = 3;
+                                 return memory;
+                               }(),
+                               [] {
+                                 Memory memory;
+                                 memory.activation = 0.5;
+                                 return memory;
+                               }()};
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  for (size_t i = 0; i < std::size(statistics); ++i) {
+    Memory memory = statistics[i];
+    memory.id = std::to_string(i);
+    if (i < 2) memory.activation = 0;
+    ASSERT_OK(test::Put(*store, memory));
+  }
+  store.Kill();
+  std::filesystem::remove(store.Join("cache"));
+  ASSERT_OK(store.Open());
+  for (size_t i = 0; i < std::size(statistics); ++i) {
+    const std::optional<Memory> found = test::Get(*store, std::to_string(i));
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(found->activation, i < 2 ? 0 : 0.5);
+    EXPECT_EQ(found->last_access, statistics[i].last_access);
+    EXPECT_EQ(found->recall_count, statistics[i].recall_count);
+  }
+}
+
+// Goal: a last frame that holds, of records that cannot be, is the end of the log like one that does not hold. Method:
+// its record names a slot that the segment has not, and has a length that cannot be.
+TEST(StoreRecovery, AWholeFrameOfARecordThatCannotBeIsNotKept) {
+  const std::function<void(format::RecordHeader&)> changes[] = {
+      [](format::RecordHeader& record) { record.slot = 1u << 20; },
+      [](format::RecordHeader& record) { record.length = 4; },
+      [](format::RecordHeader& record) { record.length += 1u << 20; },
+  };
+  for (const auto& change : changes) {
+    test::StoreFixture store(1);
+    ASSERT_OK(store.Open());
+    Fill(*store, 0, 3);
+    LeaveOrphan(store, "in doubt", 0, change);
+    store.Kill();
+    std::filesystem::remove(store.Join("cache"));
+    ASSERT_OK(store.Open());
+    EXPECT_FALSE(test::Get(*store, "in doubt").has_value());
+    ExpectFilled(*store, 3);
+    Fill(*store, 3, 6);
+    ExpectFilled(*store, 6);
   }
 }
 

@@ -304,5 +304,27 @@ TEST(StoreVerify, EndsSoonAfterItIsCancelled) {
   EXPECT_ERROR(fixture.store->Verify(cancel), ErrorCode::kClosed);
 }
 
+// Goal: damage of one memory is told of that one. Method: of a frame with three, the first is damaged; and the last
+// frame of a log of which only the next one's first frame says where it begins: then nothing says where its record
+// ends.
+TEST(StoreVerify, FindsADamagedRecordAmongItsNeighboursAndTheLastFrameOfALog) {
+  VerifyFixture fixture;
+  Batch batch(fixture.store->hash_key());
+  for (const char* id : {"one", "two", "three"}) {
+    Memory memory;
+    memory.id = id;
+    memory.content = "of three";
+    batch.Put(test::PutInputOf(memory), true);
+  }
+  ASSERT_OK(fixture.store->Commit(batch, test::kLockTimeout));
+  const MemoryRef first = fixture.At("one");
+  const std::string file = fixture.FileOf(first, ".log");
+  ExpectProblem(fixture.Flip(file, first.log_offset + 40), file, first.log_offset, "one");
+  const MemoryRef last = fixture.At("m255");
+  EXPECT_EQ(Raw(last.segment->number()), 1u);
+  const uint64_t frame = last.log_offset - sizeof(format::FrameHeader);
+  ExpectProblem(fixture.Flip("1.log", frame + 20), "1.log", frame, "");
+}
+
 }  // namespace
 }  // namespace thermocline::store
