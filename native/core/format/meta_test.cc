@@ -221,4 +221,33 @@ TEST(Tlv, NeverReadsOutsideWhateverTheBytes) {
   }
 }
 
+TEST(Meta, WhatWasReplacedLeadsToTheSegmentThatIsListedNow) {
+  Meta meta = Example();  // 7, 5, 8
+  meta.replaced.clear();
+  const auto by = [&](uint32_t number) { return Raw(meta.ReplacedBy(static_cast<SegmentNumber>(number))); };
+  meta.Replace({1, 2}, 5);
+  meta.Replace({3}, 7);
+  EXPECT_EQ(by(1), 5u);
+  EXPECT_EQ(by(2), 5u);
+  EXPECT_EQ(by(3), 7u);
+  EXPECT_EQ(by(4), 0u);
+  EXPECT_EQ(by(5), 0u);
+  // 5 leaves the list for 9: whatever led to it leads there, what led elsewhere does not.
+  meta.segments[1].number = 9;
+  meta.Replace({5}, 9);
+  for (const uint32_t number : {1u, 2u, 5u}) EXPECT_EQ(by(number), 9u);
+  EXPECT_EQ(by(3), 7u);
+  EXPECT_EQ(meta.replaced.size(), size_t{3});  // 1 to 2, 3, 5
+  // 4 and 6 as well. No range reaches over a listed number: 8 is not replaced.
+  meta.Replace({4, 6}, 9);
+  meta.Replace({10}, 9);
+  EXPECT_EQ(meta.replaced.size(), size_t{4});  // 1 to 2, 3, 4 to 6, 10
+  for (const uint32_t number : {1u, 2u, 4u, 5u, 6u, 10u}) EXPECT_EQ(by(number), 9u);
+  for (const uint32_t number : {7u, 8u, 9u, 11u}) EXPECT_EQ(by(number), 0u);
+  // A number that is listed is not replaced, whatever an entry of a damaged list says; nor do entries lead round.
+  meta.replaced = {{7, 8, 1, 0}, {1, 1, 2, 0}, {2, 2, 1, 0}};
+  EXPECT_EQ(by(7), 0u);
+  EXPECT_NE(by(1), 9u);
+}
+
 }  // namespace thermocline::format

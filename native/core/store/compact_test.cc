@@ -461,5 +461,20 @@ TEST(Compact, GivesUpWaitingForAnotherWhenItIsCancelled) {
   test::ExpectWhole(*store);
 }
 
+// Nothing that lives is there to be asked how large memories are.
+TEST(Compact, ByItselfAlsoWhenEverythingWasDeleted) {
+  test::StoreFixture store(1);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  for (int i = 0; i < 600; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), std::string(2000, 'x')));
+  for (int i = 0; i < 600; ++i) ASSERT_OK(test::Delete(*store, std::to_string(i)));
+  const uint64_t bytes = store->Stats()->bytes_log;
+  store->SetAutoCompact(AutoCompact{0.5, 1});
+  EXPECT_TRUE(store->CompactWhenDue());
+  EXPECT_LT(store->Stats()->bytes_log, bytes);  // all but what the open segment holds
+  EXPECT_EQ(store->size(), 0u);
+  test::ExpectWhole(*store);
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -215,5 +215,47 @@ TEST(StoreMisuse, TextThatIsKnownToBeAsciiIsNotLookedAtAgain) {
   EXPECT_TRUE((*found)->record.has(format::kContentAscii) && (*found)->record.has(format::kMetadataAscii));
 }
 
+TEST(StoreMisuse, TextBeyondAsciiIsMarkedSoWhoeverWritesIt) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  const auto flags_of = [&](const char* id) {
+    const Result<std::optional<MemoryRef>> found = store->Find(id);
+    EXPECT_OK(found);
+    return (*found)->record.header.flags & (format::kContentAscii | format::kMetadataAscii);
+  };
+  Memory memory;
+  memory.id = "a";
+  memory.content = "Gr\u00fc\u00dfe";
+  memory.metadata = "{\"b\":\"\u00e4\"}";
+  ASSERT_OK(test::Put(*store, memory));
+  EXPECT_EQ(flags_of("a"), 0);
+  memory.content = memory.metadata = "{}";
+  ASSERT_OK(test::Put(*store, memory));
+  EXPECT_EQ(flags_of("a"), format::kContentAscii | format::kMetadataAscii);
+  PatchInput patch;
+  patch.id = "a";
+  patch.set_metadata = true;
+  patch.metadata = "{\"b\":\"\u00f6\"}";
+  Batch batch(store->hash_key());
+  batch.Update(patch, false);
+  ASSERT_OK(store->Commit(batch, test::kLockTimeout));
+  EXPECT_EQ(flags_of("a"), int{format::kContentAscii});
+  EXPECT_EQ(test::Get(*store, "a")->metadata, std::string(patch.metadata));
+}
+
+TEST(StoreMisuse, AnIdHasOneTo511Bytes) {
+  test::StoreFixture store(1);
+  ASSERT_OK(store.Open());
+  for (const size_t bytes : {size_t{0}, kIdBytesMax + 1}) {
+    const Status put = test::PutText(*store, std::string(bytes, 'i'), "text").status();
+    EXPECT_ERROR(put, ErrorCode::kKeySize);
+    EXPECT_EQ(put.value(), static_cast<int64_t>(bytes));
+  }
+  for (const size_t bytes : {size_t{1}, kIdBytesMax}) {
+    ASSERT_OK(test::PutText(*store, std::string(bytes, 'i'), "text"));
+    EXPECT_TRUE(test::Get(*store, std::string(bytes, 'i')).has_value());
+  }
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -362,5 +362,51 @@ TEST(StoreSalvage, AFileIsNoStore) {
   EXPECT_ERROR(Salvage(file + "/within", original.target()), ErrorCode::kNotAStore);
 }
 
+// Goal: without the list the logs are read in the order in which they were written, also where one begins with a frame
+// that holds no records. Method: a store that was recovered, once with writes after it and once without.
+TEST(StoreSalvage, WithoutMetaTheLogsOfARecoveredStoreKeepTheirOrder) {
+  for (const bool written_after : {true, false}) {
+    test::StoreFixture store(1);
+    ASSERT_OK(store.Open());
+    for (int i = 0; i < 300; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "before"));
+    store.Kill();
+    std::filesystem::remove(store.Join("cache"));
+    ASSERT_OK(store.Open());
+    ASSERT_TRUE(store.Recovered());
+    for (int i = 0; i < 40 && written_after; ++i) ASSERT_OK(test::PutText(*store, std::to_string(i), "after"));
+    ASSERT_OK(store.Close());
+    std::filesystem::remove(store.Join("meta"));
+    const std::string target = store.directory().Join("salvaged");
+    const Result<SalvageResult> result = Salvage(store.path(), target);
+    ASSERT_OK(result);
+    EXPECT_EQ(result->memories, 300u);
+    Result<std::shared_ptr<Store>> salvaged = Store::Open(target, {});
+    ASSERT_OK(salvaged);
+    for (int i = 0; i < 300; ++i) {
+      const std::string expected = written_after && i < 40 ? "after" : "before";
+      EXPECT_EQ(test::Get(**salvaged, std::to_string(i))->content.value_or(""), expected);
+    }
+    EXPECT_OK((*salvaged)->Close());
+  }
+}
+
+// Goal: the search for what is lost ends. Method: no meta, and every frame's checksum is another, so that each of them
+// asks for a share of the salt of its own.
+TEST(StoreSalvage, WithoutMetaNotEveryFrameIsAskedForTheSalt) {
+  Original original;
+  std::filesystem::remove(original.store.Join("meta"));
+  for (const char* name : {"1.log", "2.log"}) {
+    std::string log = test::ReadFileBytes(original.store.Join(name));
+    for (uint64_t at = format::kHeaderBytes; at + sizeof(format::FrameHeader) <= log.size(); at += 8) {
+      uint32_t magic = 0;
+      std::memcpy(&magic, log.data() + at, sizeof magic);
+      const auto other = static_cast<uint32_t>(at * 2654435761u);
+      if (magic == format::kFrameMagic) std::memcpy(log.data() + at + 4, &other, sizeof other);
+    }
+    test::WriteFileBytes(original.store.Join(name), log);
+  }
+  EXPECT_ERROR(Salvage(original.store.path(), original.target()), ErrorCode::kNotAStore);
+}
+
 }  // namespace
 }  // namespace thermocline::store

@@ -1,11 +1,12 @@
 #include "core/store/store.h"
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/store/log_cursor.h"
 #include "core/store/registry.h"
-#include "test/harness.h"
+#include "test/store_fixture.h"
 
 namespace thermocline::store {
 namespace {
@@ -63,6 +64,40 @@ TEST(Store, FindsWhatWasPutAfterReopening) {
   ASSERT_TRUE(stats.ok());
   EXPECT_FALSE(stats->recovered);
   ASSERT_TRUE(ReleaseStore(*store).ok());
+}
+
+// Goal: who keeps what a look-up found gets no statistics of another memory. Method: a commit, then a compaction, since
+// the look-up; slots and segments that are not.
+TEST(Store, StatisticsAreOfTheMomentOfTheLookUpOrNone) {
+  test::StoreFixture store(1);
+  store.options.with_helper = false;
+  ASSERT_OK(store.Open());
+  ASSERT_OK(test::PutText(*store, "a", "1"));
+  ASSERT_OK(test::PutText(*store, "a", "2"));
+  ASSERT_OK(store->Touch("a", 0.5, 7));
+  const Pin pin;
+  const auto look_up = [&] {
+    const Result<std::optional<MemoryRef>> found = store->Find("a");
+    EXPECT_OK(found);
+    return std::make_pair((*found)->segment->number(), (*found)->record.slot());
+  };
+  Moment moment = store->Now();
+  auto [segment, slot] = look_up();
+  const format::Statistics* statistics = store->StatisticsAt(moment, segment, slot);
+  ASSERT_TRUE(statistics != nullptr);
+  EXPECT_EQ(statistics->recall_count, 1u);
+  EXPECT_TRUE(store->StatisticsAt(moment, segment, static_cast<Slot>(1u << 20)) == nullptr);
+  EXPECT_TRUE(store->StatisticsAt(moment, static_cast<SegmentNumber>(99), slot) == nullptr);
+  ASSERT_OK(test::PutText(*store, "b", "1"));
+  EXPECT_TRUE(store->StatisticsAt(moment, segment, slot) == nullptr);
+  moment = store->Now();
+  ASSERT_OK(store->Compact(test::kLockTimeout, std::atomic<bool>{false}));
+  EXPECT_EQ(store->Now().applied, moment.applied);
+  EXPECT_TRUE(store->StatisticsAt(moment, segment, slot) == nullptr);
+  std::tie(segment, slot) = look_up();
+  statistics = store->StatisticsAt(store->Now(), segment, slot);
+  ASSERT_TRUE(statistics != nullptr);
+  EXPECT_EQ(statistics->recall_count, 1u);
 }
 
 }  // namespace
