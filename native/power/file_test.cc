@@ -5,6 +5,7 @@
 
 #include "core/io/file.h"
 #include "core/io/kernel_lock.h"
+#include "core/io/mapping.h"
 #include "core/io/system.h"
 #include "power/faults.h"
 #include "test/harness.h"
@@ -105,6 +106,19 @@ TEST(File, MovingAFileOntoItselfKeepsItOpen) {
   file = std::move(same);
   EXPECT_TRUE(file.is_open());
   EXPECT_EQ(*file.Size(), 0u);
+}
+
+TEST(Mapping, MovedOntoItselfStaysMapped) {
+  const Folder folder;
+  const io::File file = folder.Create();
+  EXPECT_OK(file.Allocate(0, 4096));
+  Result<io::Mapping> made = io::Mapping::Map(file, 0, 4096, io::Mapping::Kind::kShared);
+  ASSERT_OK(made);
+  io::Mapping& same = *made;
+  *made = std::move(same);
+  ASSERT_TRUE(made->mapped());
+  made->data()[17] = 'x';
+  EXPECT_EQ(BytesOf(file)[17], 'x');
 }
 
 TEST(File, APathThroughAFileIsNoDirectoryAndNoFailure) {

@@ -248,6 +248,19 @@ TEST(OperationsSweep, ARecoveryThatFailsPassesAgainAlsoWhereBlocksAreLost) {
   Sweep(recover);
 }
 
+// What a clean close left is believed in another boot only when all that vouches for it can be looked at.
+TEST(OperationsSweep, AnOpeningAfterACleanCloseInAnotherBootFailsOrRecoversAndPassesAgain) {
+  Operation open;
+  open.prepare = [](Scene& scene) {
+    ASSERT_OK(scene.Open());
+    ASSERT_OK(scene.Close());
+    scene.Cut();
+  };
+  open.run = [](Scene& scene) { return scene.Open(); };
+  open.poisons = true;
+  Sweep(open);
+}
+
 TEST(OperationsSweep, AParticipantThatFollowsOthersSaysWhatItCannotMapAndCatchesUp) {
   Operation follow;
   follow.prepare = [](Scene& scene) {
