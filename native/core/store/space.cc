@@ -275,8 +275,7 @@ Result<uint32_t> Store::CreateNextSegment(uint32_t slots_min, uint64_t log_bytes
   if (!list.ok()) return list.status();
   format::Meta meta = **list;
   FillLogEnds(meta, Position(LoadAcquire(boot_->tail)));
-  const uint32_t doubled = meta.segments.empty() ? kSegmentSlotsMin : meta.segments.back().slots * 2;
-  const uint32_t usual = std::clamp(doubled, kSegmentSlotsMin, kSegmentSlotsMax);
+  const uint32_t usual = std::clamp(meta.segments.back().slots * 2, kSegmentSlotsMin, kSegmentSlotsMax);
   const uint32_t number = NextNumber(meta);
   THERMOCLINE_RETURN_IF_ERROR(AppendSegment(std::move(meta), std::max(usual, slots_min), log_bytes_min));
   return number;
