@@ -3,7 +3,8 @@
 // What is wrong is reported with its file and offset, and the walk goes on behind it: frames and records that hold by
 // themselves are looked at wherever they lie. Statistics carry no checksum and are not looked at.
 // Writers may go on: what is at or below `applied` of one moment changes no more, but for `died`, which only turns from
-// 0 to a sequence above that moment, and the index, which only moves on to newer records.
+// 0 to a sequence above that moment, and the index, which only moves on: to newer records, copies, and, when a
+// compaction drops a deletion, away. All in one file, since what the parts of the walk know of each other is one state.
 
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +23,8 @@ namespace {
 constexpr char kMeta[] = "meta";
 constexpr char kCache[] = "cache";
 constexpr char kLock[] = "lock";
+
+constexpr uint64_t kLockMicroseconds = 1000000;
 
 }  // namespace
 
@@ -64,6 +67,7 @@ class Store::Verifier {
   void CheckRecord(uint64_t offset, const format::RecordView& record);
   void CheckColumns(uint64_t offset, const format::RecordView& record);
   void CheckPlaceInIndex(uint64_t offset, const format::RecordView& record, Sequence died);
+  bool MustBeNamed(Slot slot) const;
   void CheckUnnamedSlots();
   void CheckIndex();
   bool CheckGeneration(IndexWord word);
@@ -355,7 +359,7 @@ void Store::Verifier::CheckPlaceInIndex(uint64_t offset, const format::RecordVie
   }
   if (died != 0 && died <= snapshot_.sequence) return;  // dead, and the index is elsewhere
   if (found.none()) {
-    if (!deletion) Report(kCache, HomeCell(record.id), record.id);
+    if (!deletion && MustBeNamed(record.slot())) Report(kCache, HomeCell(record.id), record.id);
     return;
   }
   const Result<MemoryRef> newest = store_.ReadAt(found);
@@ -367,6 +371,14 @@ void Store::Verifier::CheckPlaceInIndex(uint64_t offset, const format::RecordVie
   if (!deletion && sequence <= snapshot_.sequence) {
     ReportBlocks(segment.layout().died_offset + 8 * Raw(record.slot()), record.id);
   }
+}
+
+/// Of a memory that the snapshot holds and the index, looked at before, does not name. Deleted since the snapshot, its
+/// deletion may be dropped by now; when its segment was rewritten, only the copy's slot tells so.
+bool Store::Verifier::MustBeNamed(Slot slot) const {
+  if (LoadAcquire(part_->segment->died(slot)) != 0) return false;
+  const Result<std::shared_ptr<const format::Meta>> list = store_.CurrentList();
+  return list.ok() && (*list)->IndexOf(part_->segment->number()) >= 0;
 }
 
 /// Where the index's probe for an id begins, in the file.
@@ -412,7 +424,18 @@ bool Store::Verifier::CheckGeneration(IndexWord word) {
   }
   if (LoadAcquire(store_.boot_->index) != word.raw) return false;
   // Only a store at rest can be counted, and only when nothing else explains what is missing.
-  if (!report_.problems.empty() || store_.sequence() != snapshot_.sequence) return true;
+  if (!report_.problems.empty() || (used == counted && report_.memories == store_.size())) return true;
+  // Under the lock nobody is in the middle of a commit, whose cells come before its sequence; nor was, if that is still
+  // the snapshot's.
+  uint32_t dead_owner = 0;
+  const SharedLock::Outcome outcome = store_.write_lock_->Acquire(kLockMicroseconds, &dead_owner);
+  if (outcome == SharedLock::Outcome::kBusy) return true;
+  if (outcome == SharedLock::Outcome::kAcquiredFromDead) {
+    store_.write_lock_->GiveBack(dead_owner);  // with a commit to finish: the next writer's
+    return true;
+  }
+  const LockGuard guard(*store_.write_lock_);
+  if (store_.sequence() != snapshot_.sequence) return true;
   if (used != counted) Report(kCache, format::kBootWordsOffset + offsetof(format::BootWords, index_used));
   if (report_.memories != store_.size()) Report(kCache, format::kBootWordsOffset + offsetof(format::BootWords, size));
   return true;
@@ -433,7 +456,9 @@ void Store::Verifier::CheckCell(const IndexTable& table, uint64_t at, uint64_t o
   }
   const std::string_view id = memory->record.id;
   const uint64_t hash = store_.HashOf(id);
-  if (LoadRelaxed(cell.hash) != hash || table.FindCell(hash, id, store_) != &cell) Report(kCache, offset, id);
+  if (LoadRelaxed(cell.hash) == hash && table.FindCell(hash, id, store_) == &cell) return;
+  // Nor is it damage when the memory went meanwhile, and the cell with it or to another.
+  if (LoadAcquire(cell.position) == position.raw()) Report(kCache, offset, id);
 }
 
 }  // namespace thermocline::store

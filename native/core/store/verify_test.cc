@@ -260,6 +260,36 @@ TEST(StoreVerify, AnIndexThatGrowsMeanwhileIsNoDamage) {
   });
 }
 
+// Goal: ids that come and go under the walk are no damage: a cell may be another's between two looks at it, and counts
+// are those of one moment. Method: so many writes for each walk, and a compaction now and then, or the walk grows.
+TEST(StoreVerify, IdsThatComeAndGoMeanwhileAreNoDamage) {
+  constexpr uint64_t kWritesEach = 60;
+  constexpr uint64_t kIds = 20;
+  VerifyFixture fixture;
+  const uint64_t rounds = 300 * TestScale();
+  const std::atomic<bool> never{false};
+  std::atomic<uint64_t> begun{0};
+  test::RunThreads(3, [&](int thread) {
+    if (thread == 0) {
+      for (uint64_t round = 1; round <= rounds; ++round) {
+        begun.store(round);
+        if (test::FailureCount() == 0) EXPECT_EQ(fixture.Verify().size(), size_t{0});
+      }
+      return;
+    }
+    for (uint64_t made = 0; made < rounds * kWritesEach; ++made) {
+      while (made >= begun.load() * kWritesEach) std::this_thread::yield();
+      const std::string id = std::to_string(thread) + "/" + std::to_string(made / 2 % kIds);
+      if (made % 2 == 0) {
+        EXPECT_OK(test::PutText(*fixture.store, id, id));
+      } else {
+        EXPECT_OK(test::Delete(*fixture.store, id));
+      }
+      if (thread == 1 && made % 150 == 149) EXPECT_OK(fixture.store->Compact(test::kLockTimeout, never));
+    }
+  });
+}
+
 /// A struct of a file as it would be written with another value.
 template <typename T, typename Change>
 std::string Sealed(const std::string& path, Change change) {
