@@ -1,7 +1,8 @@
 // Promises under way on a store: which of them end when it closes, and which its disposal awaits.
 //
 // A wait ends promptly, on abort and on close, whatever the native job behind it does: that one is cancelled, and
-// its late answer goes nowhere.
+// its late answer goes nowhere. What changes files is waited for on close: who awaits it and closed may remove or copy
+// the directory.
 
 import { abortError } from '../errors'
 
@@ -41,6 +42,21 @@ export class PendingWork {
       // An aborted signal tells nobody any more.
       if (signal?.aborted === true) abort()
     })
+  }
+
+  /** As `interruptible`, but after `interruptAll` it rejects when `work` has ended, whatever came of that. */
+  async interruptibleToItsEnd<T>(work: Promise<T>, cancel: () => void, signal?: AbortSignal): Promise<T> {
+    let interrupted: Error | undefined
+    const interrupt: Interrupt = (error) => {
+      interrupted = error
+      cancel()
+    }
+    this.#interrupts.add(interrupt)
+    const ended = work.finally(() => {
+      this.#interrupts.delete(interrupt)
+      if (interrupted !== undefined) throw interrupted
+    })
+    return new PendingWork().interruptible(ended, cancel, signal)
   }
 
   /** Makes `settled` wait for this work too. Returns it. */

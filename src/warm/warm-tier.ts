@@ -280,7 +280,7 @@ export class WarmTier implements Store {
       const { native, pending } = this.#open()
       const signal = readCompactSignal(options)
       const token = ++lastCompactToken
-      const work = pending.interruptible(native.compact(token), () => native.compactCancel(token), signal)
+      const work = pending.interruptibleToItsEnd(native.compact(token), () => native.compactCancel(token), signal)
       const { bytesBefore, bytesAfter, moved } = await pending.track(work)
       return { bytesBefore, bytesAfter, moved }
     } catch (error) {
@@ -291,7 +291,9 @@ export class WarmTier implements Store {
   async verify(): Promise<VerifyResult> {
     try {
       const { native, pending } = this.#open()
-      const { memories, problems } = await pending.track(pending.interruptible(native.verify(), () => undefined))
+      const { memories, problems } = await pending.track(
+        pending.interruptibleToItsEnd(native.verify(), () => undefined),
+      )
       return { ok: problems.length === 0, memories, problems: problems.map(toProblem) }
     } catch (error) {
       throw withAsyncStack(error)
