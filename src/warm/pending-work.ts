@@ -1,8 +1,8 @@
 // Promises under way on a store: which of them end when it closes, and which its disposal awaits.
 //
 // A wait ends promptly, on abort and on close, whatever the native job behind it does: that one is cancelled, and
-// its late answer goes nowhere. What changes files is waited for on close: who awaits it and closed may remove or copy
-// the directory.
+// its late answer goes nowhere. Work that changes files, or holds the store long, is waited for on close: who awaits it
+// and closed may remove or copy the directory.
 
 import { abortError } from '../errors'
 
@@ -14,49 +14,50 @@ export class PendingWork {
 
   /** Settles as `work` does, unless `signal` or `interruptAll` comes first: then calls `cancel` and rejects. */
   interruptible<T>(work: Promise<T>, cancel: () => void, signal?: AbortSignal): Promise<T> {
+    return this.#wait(work, cancel, signal, false)
+  }
+
+  /** As `interruptible`, but after `interruptAll` it rejects when `work` has ended, whatever came of that. */
+  interruptibleToItsEnd<T>(work: Promise<T>, cancel: () => void, signal?: AbortSignal): Promise<T> {
+    return this.#wait(work, cancel, signal, true)
+  }
+
+  #wait<T>(work: Promise<T>, cancel: () => void, signal: AbortSignal | undefined, toItsEnd: boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
+      let interrupted: Error | undefined
       const finish = (): void => {
         this.#interrupts.delete(interrupt)
         signal?.removeEventListener('abort', abort)
       }
-      const interrupt: Interrupt = (error) => {
+      const end = (error: Error): void => {
         finish()
         reject(error)
         cancel()
       }
+      const interrupt: Interrupt = (error) => {
+        if (!toItsEnd) return end(error)
+        interrupted = error
+        cancel()
+      }
       const abort = (): void => {
-        if (signal !== undefined) interrupt(abortError(signal))
+        if (signal !== undefined) end(abortError(signal))
       }
       this.#interrupts.add(interrupt)
       signal?.addEventListener('abort', abort, { once: true })
       work.then(
         (value) => {
           finish()
-          resolve(value)
+          if (interrupted === undefined) resolve(value)
+          else reject(interrupted)
         },
         (error: unknown) => {
           finish()
-          reject(error)
+          reject(interrupted ?? error)
         },
       )
       // An aborted signal tells nobody any more.
       if (signal?.aborted === true) abort()
     })
-  }
-
-  /** As `interruptible`, but after `interruptAll` it rejects when `work` has ended, whatever came of that. */
-  async interruptibleToItsEnd<T>(work: Promise<T>, cancel: () => void, signal?: AbortSignal): Promise<T> {
-    let interrupted: Error | undefined
-    const interrupt: Interrupt = (error) => {
-      interrupted = error
-      cancel()
-    }
-    this.#interrupts.add(interrupt)
-    const ended = work.finally(() => {
-      this.#interrupts.delete(interrupt)
-      if (interrupted !== undefined) throw interrupted
-    })
-    return new PendingWork().interruptible(ended, cancel, signal)
   }
 
   /** Makes `settled` wait for this work too. Returns it. */
