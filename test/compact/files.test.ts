@@ -161,12 +161,13 @@ test('views and iterators keep what they see; a store without any lets go of the
   expect(goneMappings(other.directory)).toEqual([])
 })
 
-test('closing the store ends a compaction with CLOSED, and the store is whole', async () => {
-  const { store, again } = temporaryStore(open, { dimensions })
+test('closing the store ends a compaction with CLOSED when nothing of it goes on, and the store is whole', async () => {
+  const { store, directory, again } = temporaryStore(open, { dimensions })
   for (let at = 0; at < 3000; at++) store.put({ id: `m${at % 1000}`, content: `words ${at}` })
   const running = store.compact()
   store.close()
   expect(shortCode(await rejectionOf(running))).toBe('CLOSED')
+  expect(mappingsOf(directory)).toEqual([])
   const reopened = again({ dimensions })
   expect(await reopened.verify()).toEqual({ ok: true, memories: 1000, problems: [] })
 })
