@@ -4,32 +4,12 @@
 #include <cerrno>
 #include <functional>
 
+#include "power/faults.h"
 #include "power/full_store.h"
 #include "power/system_calls.h"
 
 namespace thermocline::power {
 namespace {
-
-/// Does something before a rename to the name.
-class BeforeRename final : public CallWatcher {
- public:
-  BeforeRename(std::string name, std::function<void()> act) : name_(std::move(name)), act_(std::move(act)) {
-    WatchCalls(this);
-  }
-  ~BeforeRename() override { UnwatchCalls(this); }
-  BeforeRename(const BeforeRename&) = delete;
-  BeforeRename& operator=(const BeforeRename&) = delete;
-
-  Answer Before(const CallInfo& call) override {
-    if (call.call == Call::kRename && name_ == call.name) act_();
-    return {};
-  }
-  void After(const CallInfo&, int) override {}
-
- private:
-  const std::string name_;
-  const std::function<void()> act_;
-};
 
 /// Renames to the name fail.
 class FailingRename final : public CallWatcher {
@@ -67,7 +47,7 @@ TEST(BackupRace, APlaceThatWasTakenMeanwhileIsLeftToWhoTookIt) {
     ASSERT_OK(scene.Open());
     const std::string place = scene.Beside("copy");
     {
-      const BeforeRename faster("copy", [&] { take(place); });
+      const BeforeNamed faster(Call::kRename, "copy", [&] { take(place); });
       EXPECT_ERROR(scene.store->Backup(place, kNever), ErrorCode::kExists);
     }
     EXPECT_TRUE(std::filesystem::is_directory(place) ? std::filesystem::exists(place + "/letter")

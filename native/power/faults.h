@@ -1,4 +1,5 @@
-// System calls that fail as a test says: the n-th of a kind, once or from then on, with any error.
+// System calls that fail as a test says: the n-th of a kind, once or from then on, with any error; and what others do
+// just before a call.
 //
 // Thread rule: one plan at a time; calls of every thread count.
 #pragma once
@@ -6,7 +7,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <string>
+#include <utility>
 
 #include "power/system_calls.h"
 
@@ -58,6 +62,29 @@ class Faults final : public CallWatcher {
   std::atomic<bool> failed_{false};
   std::atomic<bool> suspended_{false};
   std::array<std::atomic<uint64_t>, static_cast<size_t>(Call::kCount)> counts_{};
+};
+
+/// Does something before a call of the kind that names the file.
+class BeforeNamed final : public CallWatcher {
+ public:
+  BeforeNamed(Call call, std::string name, std::function<void()> act)
+      : call_(call), name_(std::move(name)), act_(std::move(act)) {
+    WatchCalls(this);
+  }
+  ~BeforeNamed() override { UnwatchCalls(this); }
+  BeforeNamed(const BeforeNamed&) = delete;
+  BeforeNamed& operator=(const BeforeNamed&) = delete;
+
+  Answer Before(const CallInfo& call) override {
+    if (call.call == call_ && name_ == call.name) act_();
+    return {};
+  }
+  void After(const CallInfo&, int) override {}
+
+ private:
+  const Call call_;
+  const std::string name_;
+  const std::function<void()> act_;
 };
 
 }  // namespace thermocline::power

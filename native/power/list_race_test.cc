@@ -11,27 +11,6 @@
 namespace thermocline::power {
 namespace {
 
-/// Does something before the opening of a name.
-class BeforeOpen final : public CallWatcher {
- public:
-  BeforeOpen(std::string name, std::function<void()> act) : name_(std::move(name)), act_(std::move(act)) {
-    WatchCalls(this);
-  }
-  ~BeforeOpen() override { UnwatchCalls(this); }
-  BeforeOpen(const BeforeOpen&) = delete;
-  BeforeOpen& operator=(const BeforeOpen&) = delete;
-
-  Answer Before(const CallInfo& call) override {
-    if (call.call == Call::kOpen && name_ == call.name) act_();
-    return {};
-  }
-  void After(const CallInfo&, int) override {}
-
- private:
-  const std::string name_;
-  const std::function<void()> act_;
-};
-
 void OpenBoth(Scene& scene) {
   ASSERT_OK(scene.Open());
   Result<std::shared_ptr<Store>> other = Store::Open(scene.path(), Options());
@@ -51,7 +30,7 @@ TEST(ListRace, ACompactionEndsThoughTheListIsAnotherEachTime) {
   uint64_t changed = 0;
   uint64_t refused = 0;
   {
-    const BeforeOpen change("meta.rewritten", [&] {
+    const BeforeNamed change(Call::kOpen, "meta.rewritten", [&] {
       StoreRelease(words->structure_unsynced, uint64_t{1});  // as a handle without syncs leaves it
       const Status flushed = scene.other->Flush(0);
       if (!flushed.ok()) EXPECT_ERROR(flushed, ErrorCode::kBusy);

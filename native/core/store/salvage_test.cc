@@ -316,20 +316,25 @@ TEST(StoreSalvage, ASealedRecordThatNoWriterMadeIsLeftOut) {
       1);
 }
 
-// Goal: what cannot be guessed is refused, in time that does not follow from the bytes. Method: no meta, and logs in
-// which everything that looks like a frame is none.
-TEST(StoreSalvage, WithoutMetaFramesThatDisagreeAreNoStore) {
-  Original original;
-  std::filesystem::remove(original.store.Join("meta"));
+/// Changes everything in the logs that looks like the header of a frame, at its place in the file.
+void ChangeFrames(const Original& original, const std::function<void(char* header, uint64_t at)>& change) {
   for (const char* name : {"1.log", "2.log"}) {
     std::string log = test::ReadFileBytes(original.store.Join(name));
     for (uint64_t at = format::kHeaderBytes; at + sizeof(format::FrameHeader) <= log.size(); at += 8) {
       uint32_t magic = 0;
       std::memcpy(&magic, log.data() + at, sizeof magic);
-      if (magic == format::kFrameMagic) log[at + offsetof(format::FrameHeader, body_bytes) + 5] ^= 1;
+      if (magic == format::kFrameMagic) change(log.data() + at, at);
     }
     test::WriteFileBytes(original.store.Join(name), log);
   }
+}
+
+// Goal: what cannot be guessed is refused, in time that does not follow from the bytes. Method: no meta, and logs in
+// which everything that looks like a frame is none.
+TEST(StoreSalvage, WithoutMetaFramesThatDisagreeAreNoStore) {
+  Original original;
+  std::filesystem::remove(original.store.Join("meta"));
+  ChangeFrames(original, [](char* header, uint64_t) { header[offsetof(format::FrameHeader, body_bytes) + 5] ^= 1; });
   EXPECT_ERROR(Salvage(original.store.path(), original.target()), ErrorCode::kNotAStore);
   EXPECT_FALSE(std::filesystem::exists(original.target()));
 }
@@ -395,16 +400,10 @@ TEST(StoreSalvage, WithoutMetaTheLogsOfARecoveredStoreKeepTheirOrder) {
 TEST(StoreSalvage, WithoutMetaNotEveryFrameIsAskedForTheSalt) {
   Original original;
   std::filesystem::remove(original.store.Join("meta"));
-  for (const char* name : {"1.log", "2.log"}) {
-    std::string log = test::ReadFileBytes(original.store.Join(name));
-    for (uint64_t at = format::kHeaderBytes; at + sizeof(format::FrameHeader) <= log.size(); at += 8) {
-      uint32_t magic = 0;
-      std::memcpy(&magic, log.data() + at, sizeof magic);
-      const auto other = static_cast<uint32_t>(at * 2654435761u);
-      if (magic == format::kFrameMagic) std::memcpy(log.data() + at + 4, &other, sizeof other);
-    }
-    test::WriteFileBytes(original.store.Join(name), log);
-  }
+  ChangeFrames(original, [](char* header, uint64_t at) {
+    const auto other = static_cast<uint32_t>(at * 2654435761u);
+    std::memcpy(header + 4, &other, sizeof other);
+  });
   EXPECT_ERROR(Salvage(original.store.path(), original.target()), ErrorCode::kNotAStore);
 }
 
