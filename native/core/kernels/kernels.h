@@ -101,6 +101,13 @@ std::span<const KernelsHere> AllKernels();
 /// often than a sixteenth of them are added, and a few times more when the sums and what is left of a row are joined.
 constexpr double SumError(size_t dimensions) { return (static_cast<double>(dimensions) / 16 + 16) * 0x1p-24; }
 
+/// Asks for what is read soon, into the second cache: asked for into the first, Zen 4 reads half as fast, since more is
+/// on its way than that cache waits for (16 misses or so).
+inline void PrefetchAhead(const void* address) { __builtin_prefetch(address, 0, 2); }
+
+/// Scattered rows that are asked for ahead of those that are scored: 114 ns a row with four, 126 with two (Zen 4).
+inline constexpr size_t kScatteredAhead = 4;
+
 extern const Kernels kScalarKernels;
 #if defined(__x86_64__)
 extern const Kernels kAvx2Kernels;

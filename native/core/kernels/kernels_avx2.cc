@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "core/kernels/kernels.h"
 
 #define THERMOCLINE_AVX2 __attribute__((target("avx2,fma")))
@@ -37,8 +39,8 @@ THERMOCLINE_AVX2 void DotRows(const float* query, const float* rows, size_t stri
     __m256 square[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
-      __builtin_prefetch(ahead_row + d);
-      __builtin_prefetch(ahead_row + d + 16);
+      PrefetchAhead(ahead_row + d);
+      PrefetchAhead(ahead_row + d + 16);
       for (size_t j = 0; j < 4; ++j) {
         const __m256 b = _mm256_loadu_ps(row + d + 8 * j);
         dot[j] = _mm256_fmadd_ps(_mm256_loadu_ps(query + d + 8 * j), b, dot[j]);
@@ -64,8 +66,8 @@ THERMOCLINE_AVX2 void DistanceRows(const float* query, const float* rows, size_t
     __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t d = 0;
     for (; d + 32 <= dimensions; d += 32) {
-      __builtin_prefetch(ahead_row + d);
-      __builtin_prefetch(ahead_row + d + 16);
+      PrefetchAhead(ahead_row + d);
+      PrefetchAhead(ahead_row + d + 16);
       for (size_t j = 0; j < 4; ++j) {
         const __m256 difference = _mm256_sub_ps(_mm256_loadu_ps(query + d + 8 * j), _mm256_loadu_ps(row + d + 8 * j));
         sums[j] = _mm256_fmadd_ps(difference, difference, sums[j]);
@@ -266,7 +268,7 @@ THERMOCLINE_AVX2 size_t SelectAtLeast(const float* values, size_t count, float l
 THERMOCLINE_AVX2 void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions,
                                    float* dots, float* squares) {
   for (size_t i = 0; i < count; ++i) {
-    DotRows(query, rows[i], 0, 1, dimensions, rows[i + 1 < count ? i + 1 : i], dots + i, squares + i);
+    DotRows(query, rows[i], 0, 1, dimensions, rows[std::min(i + kScatteredAhead, count - 1)], dots + i, squares + i);
   }
 }
 

@@ -11,6 +11,8 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "core/kernels/kernels.h"
 
 #define THERMOCLINE_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
@@ -30,18 +32,53 @@ THERMOCLINE_AVX512 inline __mmask16 TailMask(size_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xFFFFu : (1u << count) - 1);
 }
 
-/// Products and squares of two rows at once, so that each load of the query serves both.
+THERMOCLINE_AVX512 inline float Sum(const __m512 (&sums)[4]) {
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+}
+
+/// One row after another: where rows lie in a row two at once are half as fast on Zen 4 (22 against 30 GB/s; 12 when
+/// they are asked for into the first cache).
+THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
+                                const float* ahead, float* dots, float* squares) {
+  for (size_t i = 0; i < count; ++i) {
+    const float* row = rows + i * stride;
+    const float* ahead_row = ahead + i * stride;
+    __m512 dot[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    __m512 square[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    size_t d = 0;
+    for (; d + 64 <= dimensions; d += 64) {
+      for (size_t j = 0; j < 4; ++j) {
+        PrefetchAhead(ahead_row + d + 16 * j);
+        const __m512 v = _mm512_loadu_ps(row + d + 16 * j);
+        dot[j] = _mm512_fmadd_ps(_mm512_loadu_ps(query + d + 16 * j), v, dot[j]);
+        square[j] = _mm512_fmadd_ps(v, v, square[j]);
+      }
+    }
+    for (; d < dimensions; d += 16) {
+      const __mmask16 mask = TailMask(dimensions - d);
+      const __m512 v = _mm512_maskz_loadu_ps(mask, row + d);
+      dot[0] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, query + d), v, dot[0]);
+      square[0] = _mm512_fmadd_ps(v, v, square[0]);
+    }
+    dots[i] = Sum(dot);
+    squares[i] = Sum(square);
+  }
+}
+
+/// Products and squares of two rows at once, so that each load of the query serves both; summed as DotRows does.
 THERMOCLINE_AVX512 inline void DotPair(const float* query, const float* a, const float* b, const float* ahead_a,
                                        const float* ahead_b, size_t dimensions, float* dots, float* squares) {
-  __m512 dot_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  __m512 dot_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  __m512 square_a[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  __m512 square_b[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  const __m512 zero = _mm512_setzero_ps();
+  __m512 dot_a[4] = {zero, zero, zero, zero};
+  __m512 dot_b[4] = {zero, zero, zero, zero};
+  __m512 square_a[4] = {zero, zero, zero, zero};
+  __m512 square_b[4] = {zero, zero, zero, zero};
   size_t d = 0;
-  for (; d + 32 <= dimensions; d += 32) {
-    for (size_t j = 0; j < 2; ++j) {
-      __builtin_prefetch(ahead_a + d + 16 * j);
-      __builtin_prefetch(ahead_b + d + 16 * j);
+  for (; d + 64 <= dimensions; d += 64) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; ++j) {
+      PrefetchAhead(ahead_a + d + 16 * j);
+      PrefetchAhead(ahead_b + d + 16 * j);
       const __m512 q = _mm512_loadu_ps(query + d + 16 * j);
       const __m512 va = _mm512_loadu_ps(a + d + 16 * j);
       const __m512 vb = _mm512_loadu_ps(b + d + 16 * j);
@@ -61,37 +98,21 @@ THERMOCLINE_AVX512 inline void DotPair(const float* query, const float* a, const
     square_a[0] = _mm512_fmadd_ps(va, va, square_a[0]);
     square_b[0] = _mm512_fmadd_ps(vb, vb, square_b[0]);
   }
-  dots[0] = _mm512_reduce_add_ps(_mm512_add_ps(dot_a[0], dot_a[1]));
-  dots[1] = _mm512_reduce_add_ps(_mm512_add_ps(dot_b[0], dot_b[1]));
-  squares[0] = _mm512_reduce_add_ps(_mm512_add_ps(square_a[0], square_a[1]));
-  squares[1] = _mm512_reduce_add_ps(_mm512_add_ps(square_b[0], square_b[1]));
+  dots[0] = Sum(dot_a);
+  dots[1] = Sum(dot_b);
+  squares[0] = Sum(square_a);
+  squares[1] = Sum(square_b);
 }
 
 /// The last of an odd number of rows stands in for its neighbour that is not there.
-THERMOCLINE_AVX512 void DotRows(const float* query, const float* rows, size_t stride, size_t count, size_t dimensions,
-                                const float* ahead, float* dots, float* squares) {
-  size_t i = 0;
-  for (; i + 2 <= count; i += 2) {
-    const float* const ahead_a = ahead + i * stride;
-    DotPair(query, rows + i * stride, rows + (i + 1) * stride, ahead_a, ahead_a + stride, dimensions, dots + i,
-            squares + i);
-  }
-  if (i == count) return;
-  float pair_dots[2];
-  float pair_squares[2];
-  const float* const row = rows + i * stride;
-  DotPair(query, row, row, ahead + i * stride, ahead + i * stride, dimensions, pair_dots, pair_squares);
-  dots[i] = pair_dots[0];
-  squares[i] = pair_squares[0];
-}
-
 THERMOCLINE_AVX512 void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions,
                                      float* dots, float* squares) {
-  const auto row = [&](size_t i) { return rows[i < count ? i : count - 1]; };
+  const auto row = [&](size_t i) { return rows[std::min(i, count - 1)]; };
   for (size_t i = 0; i < count; i += 2) {
     float pair_dots[2];
     float pair_squares[2];
-    DotPair(query, row(i), row(i + 1), row(i + 2), row(i + 3), dimensions, pair_dots, pair_squares);
+    DotPair(query, row(i), row(i + 1), row(i + kScatteredAhead), row(i + 1 + kScatteredAhead), dimensions, pair_dots,
+            pair_squares);
     for (size_t j = 0; j < 2 && i + j < count; ++j) {
       dots[i + j] = pair_dots[j];
       squares[i + j] = pair_squares[j];
@@ -108,7 +129,7 @@ THERMOCLINE_AVX512 void DistanceRows(const float* query, const float* rows, size
     size_t d = 0;
     for (; d + 64 <= dimensions; d += 64) {
       for (size_t j = 0; j < 4; ++j) {
-        __builtin_prefetch(ahead_row + d + 16 * j);
+        PrefetchAhead(ahead_row + d + 16 * j);
         const __m512 difference = _mm512_sub_ps(_mm512_loadu_ps(query + d + 16 * j), _mm512_loadu_ps(row + d + 16 * j));
         sums[j] = _mm512_fmadd_ps(difference, difference, sums[j]);
       }
@@ -119,8 +140,7 @@ THERMOCLINE_AVX512 void DistanceRows(const float* query, const float* rows, size
           _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, query + d), _mm512_maskz_loadu_ps(mask, row + d));
       sums[0] = _mm512_fmadd_ps(difference, difference, sums[0]);
     }
-    distances[i] =
-        _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+    distances[i] = Sum(sums);
   }
 }
 
@@ -137,7 +157,7 @@ THERMOCLINE_AVX512 float SumSquares(const float* values, size_t count) {
     const __m512 v = _mm512_maskz_loadu_ps(TailMask(count - i), values + i);
     sums[0] = _mm512_fmadd_ps(v, v, sums[0]);
   }
-  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+  return Sum(sums);
 }
 
 THERMOCLINE_AVX512 void Scale(const float* values, float factor, size_t count, float* scaled) {

@@ -3,6 +3,8 @@
 
 #include <arm_neon.h>
 
+#include <algorithm>
+
 #include "core/kernels/kernels.h"
 
 #if defined(__clang__)
@@ -28,7 +30,7 @@ void DotRows(const float* query, const float* rows, size_t stride, size_t count,
     float32x4_t square[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     size_t d = 0;
     for (; d + 16 <= dimensions; d += 16) {
-      __builtin_prefetch(ahead_row + d);
+      PrefetchAhead(ahead_row + d);
       for (size_t j = 0; j < 4; ++j) {
         const float32x4_t b = vld1q_f32(row + d + 4 * j);
         dot[j] = vfmaq_f32(dot[j], vld1q_f32(query + d + 4 * j), b);
@@ -59,7 +61,7 @@ void DistanceRows(const float* query, const float* rows, size_t stride, size_t c
     float32x4_t sums[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
     size_t d = 0;
     for (; d + 16 <= dimensions; d += 16) {
-      __builtin_prefetch(ahead_row + d);
+      PrefetchAhead(ahead_row + d);
       for (size_t j = 0; j < 4; ++j) {
         const float32x4_t difference = vsubq_f32(vld1q_f32(query + d + 4 * j), vld1q_f32(row + d + 4 * j));
         sums[j] = vfmaq_f32(sums[j], difference, difference);
@@ -210,7 +212,7 @@ size_t SelectAtLeast(const float* values, size_t count, float least, uint32_t* p
 void DotScattered(const float* query, const float* const* rows, size_t count, size_t dimensions, float* dots,
                   float* squares) {
   for (size_t i = 0; i < count; ++i) {
-    DotRows(query, rows[i], 0, 1, dimensions, rows[i + 1 < count ? i + 1 : i], dots + i, squares + i);
+    DotRows(query, rows[i], 0, 1, dimensions, rows[std::min(i + kScatteredAhead, count - 1)], dots + i, squares + i);
   }
 }
 

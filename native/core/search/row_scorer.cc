@@ -68,7 +68,7 @@ void RowScorer::ScoreScattered(const float* const* rows, size_t count, ScannedSc
   float squares[kRowsMax];
   if (metric_ == format::Metric::kL2) {
     for (size_t i = 0; i < count; ++i) {
-      const float* const ahead = rows[i + 1 < count ? i + 1 : i];
+      const float* const ahead = rows[std::min(i + kernels::kScatteredAhead, count - 1)];
       kernels_.distance_rows(query_.data(), rows[i], 0, 1, dimensions, ahead, sums + i);
       scores[i] = FromDistance(rows[i], sums[i]);
     }

@@ -31,9 +31,10 @@ class RowScorer {
   void ScoreScattered(const float* const* rows, size_t count, ScannedScore* scores) const;
 
  private:
-  // The hardware's own prefetcher stops at each page's end; two pages ahead even the page's address is known in time.
-  // 12.6 GB/s without, 17.8 GB/s with, where plain reading reaches 16.1 (AVX-512, 384 dimensions, mapped file).
-  static constexpr size_t kFloatsAhead = 2048;
+  // The hardware's own prefetcher stops at each page's end; four pages ahead even the page's address is known in time.
+  // Of one thread's plain reading of a mapped file of 384 dimensions (26.7 GB/s, Zen 4): 0.81 without, 0.79, 0.93, 0.99
+  // and 0.99 for one, two, three and eight pages ahead.
+  static constexpr size_t kFloatsAhead = 4096;
 
   ScannedScore Exactly(const float* row) const;
   ScannedScore FromDistance(const float* row, float square) const;
