@@ -96,7 +96,10 @@ export class Child {
       if (at >= 0) found.push(...this.#messages.splice(at, 1))
       if (found.length === count) return found
       if (at >= 0) continue
-      if (this.hasEnded) throw new Error(`a child ended before it said ${type}\n${this.errorText}`)
+      if (this.hasEnded) {
+        const { code, signal } = await this.ended
+        throw new Error(`a child ended with ${signal ?? code} before it said ${type}\n${this.errorText}`)
+      }
       if (Date.now() > deadline) throw new Error(`hang: a child did not say ${type} in ${messageMsMax} ms`)
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 1000)
