@@ -20,10 +20,10 @@ function writeState(state) {
   writeFileSync(stateFile, JSON.stringify(state))
 }
 
-/** Runs npm in bench/ with a line of progress; whether it succeeded. */
+/** Runs npm in bench/ with a line of progress on stderr; whether it succeeded. */
 async function npm(title, commandArguments, environment = {}) {
   const startedAt = performance.now()
-  process.stdout.write(`bench: ${title} ... `)
+  process.stderr.write(`bench: ${title} ... `)
   const [command, ...first] = npmCommand()
   const { code, output } = await run(command, [...first, ...commandArguments, '--loglevel=error'], {
     cwd: folder,
@@ -31,8 +31,8 @@ async function npm(title, commandArguments, environment = {}) {
     quiet: true,
   })
   const time = formatSeconds(performance.now() - startedAt)
-  if (code === 0) console.log(time)
-  else console.log(`failed after ${time}\n${output.trim().split('\n').slice(0, 12).join('\n')}`)
+  if (code === 0) console.error(time)
+  else console.error(`failed after ${time}\n${output.trim().split('\n').slice(0, 12).join('\n')}`)
   return code === 0
 }
 
@@ -45,7 +45,12 @@ export async function installPeers() {
   const state = current ? known : { key, built: [] }
   // Not `npm ci`: it refuses a lock file that lacks binaries of other systems, which not every registry has.
   const install = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']
-  if (!current && !(await npm('downloads the peers', install))) return
+  if (!current && !(await npm('downloads the peers', install))) {
+    console.error(
+      'bench: goes on with the peers that are here; without any, the figures are ours alone and nothing is judged',
+    )
+    return
+  }
   const { allowScripts } = readJson(join(folder, 'package.json'))
   for (const name of Object.keys(allowScripts).filter((name) => !state.built.includes(name))) {
     // Tells prebuild-install not to ask a web server for a binary first.

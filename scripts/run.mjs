@@ -54,11 +54,11 @@ export function run(command, commandArguments, { cwd = root, env = {}, capture =
   })
 }
 
-/** As `run` with `quiet`; a failure prints what the command said and throws a ScriptError. */
+/** As `run` with `quiet`; a failure prints what the command said, to stderr, and throws a ScriptError. */
 export async function runOrFail(title, command, commandArguments, options = {}) {
   const { code, output } = await run(command, commandArguments, { quiet: true, ...options })
   if (code === 0) return output
-  process.stdout.write(output)
+  process.stderr.write(output)
   throw new ScriptError(`${title} failed (exit ${code})`)
 }
 

@@ -124,16 +124,17 @@ async function compileTypeScript() {
   })
 }
 
+// To stderr: stdout is for what was asked for, such as the JSON of `npm pack --json` and of the benchmark.
 async function step(title, action) {
   const startedAt = performance.now()
-  process.stdout.write(`setup: ${title} ... `)
+  process.stderr.write(`setup: ${title} ... `)
   try {
     await action()
   } catch (error) {
-    process.stdout.write('failed\n')
+    process.stderr.write('failed\n')
     throw error
   }
-  process.stdout.write(`${formatSeconds(performance.now() - startedAt)}\n`)
+  process.stderr.write(`${formatSeconds(performance.now() - startedAt)}\n`)
 }
 
 function isAlive(pid) {
@@ -157,7 +158,7 @@ async function lockSetup() {
     }
     const owner = existsSync(lockFile) ? Number(readFileSync(lockFile, 'utf8')) : 0
     if (owner > 0 && !isAlive(owner)) rmSync(lockFile, { force: true })
-    if (!told) console.log(`setup: waits for process ${owner}, which builds here`)
+    if (!told) console.error(`setup: waits for process ${owner}, which builds here`)
     told = true
     await new Promise((resolve) => setTimeout(resolve, 200))
   }

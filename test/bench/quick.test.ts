@@ -49,6 +49,24 @@ test('wrong arguments are told in one line, with exit code 2', () => {
   }
 })
 
+test('peers are installed only for rows that compare with them, and not for a command line that is wrong', () => {
+  const lines = ['', '--only P4', '--help', '--quick', '--only P19', 'P20', '--rounds 1', '--nonsense']
+  const program = `
+    import { needsPeers } from '${join(root, 'scripts', 'bench.mjs')}'
+    for (const line of ${JSON.stringify(lines)}) console.log(line, await needsPeers(line.split(' ').filter(Boolean)))`
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+  const needing = stdout.split('\n').filter((line) => line.endsWith(' true'))
+  expect(needing).toEqual([' true', '--only P4 true'])
+})
+
+test('what comes before the benchmark writes nothing to stdout, where --json has one value', () => {
+  // What they write is not provoked here: other tests use what they would build.
+  for (const name of ['setup', 'peers']) {
+    const text = readFileSync(join(root, 'scripts', `${name}.mjs`), 'utf8')
+    expect([name, /process\.stdout|console\.log/.exec(text)]).toEqual([name, null])
+  }
+})
+
 test('a subject whose module does not load is named with the reason', () => {
   const program = `
     import { describeSubjects } from '${join(root, 'bench', 'environment.mjs')}'
