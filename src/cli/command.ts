@@ -1,7 +1,9 @@
-// What a command is, and how it comes by its store.
+// What a command is, and how it comes by its store, tiered or not.
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { Failure, isThermoclineError } from '../errors'
-import { open } from '../index'
+import { open, openTiered } from '../index'
 import type { Store } from '../store'
 import type { OpenOptions } from '../types'
 import type { OptionName, OptionValues } from './arguments'
@@ -47,10 +49,16 @@ function explain(error: unknown, { metric }: OpenOptions): unknown {
   return error
 }
 
-/** Opens a store; an error says which. */
+/** A command is over too soon for a hot tier, and moves nothing that it was not told to. */
+const tiersOfCommand = { hot: { bytes: 0 }, mover: false } as const
+
+/** Opens a store, tiered or not; an error says which. */
 export function openStore(path: string, options: OptionValues, openOptions: OpenOptions): Store {
+  const all = { ...openOptions, allowNetworkFileSystem: options['allow-network-file-system'] }
   try {
-    return open(path, { ...openOptions, allowNetworkFileSystem: options['allow-network-file-system'] })
+    // A store that is not tiered has no directories. An empty path is the library's to refuse.
+    const isTiered = path !== '' && existsSync(join(path, 'warm'))
+    return isTiered ? openTiered(path, { ...all, ...tiersOfCommand }) : open(path, all)
   } catch (error) {
     throw withPlace(explain(error, openOptions), path)
   }

@@ -31,6 +31,8 @@ function checkArguments(command: Command, { positionals, options }: Arguments): 
   }
   const missing = command.parameters.find(({ optional }, at) => optional !== true && at >= positionals.length)
   if (missing !== undefined) throw usageFailure(`<${missing.name}> is missing; ${see}`)
+  // What a variable that was not set makes of `"$store"`.
+  if (positionals[0] === '') throw usageFailure(`<${command.parameters[0]?.name}> is empty; ${see}`)
   const extra = positionals[command.parameters.length]
   if (extra !== undefined) throw usageFailure(`one argument too many: '${extra}'; ${see}`)
 }

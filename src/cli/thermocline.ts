@@ -9,7 +9,14 @@ async function run(): Promise<void> {
   process.exitCode = await main(process.argv.slice(2))
 }
 
+/** The same as `reportOf`, which is among what could not be loaded. */
+function describe(thrown: unknown): string {
+  const { name, message, code = name } = thrown as Error & { code?: unknown }
+  if (!process.argv.includes('--json')) return message
+  return JSON.stringify({ code, message, retryable: false, details: {}, exitCode: 1 })
+}
+
 run().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.stderr.write(`${describe(error)}\n`)
   process.exitCode = 1
 })

@@ -61,6 +61,7 @@ const usageErrors: [string, string[]][] = [
   ['a missing argument', ['stats']],
   ['a missing second argument', ['get', 'x']],
   ['an argument too many', ['stats', 'x', 'y']],
+  ['an empty path', ['stats', '']],
   ['an unknown option', ['stats', 'x', '--verbose']],
   ['an option of another command', ['stats', 'x', '--limit', '3']],
   ['an option without its value', ['search', 'x', '--like']],
@@ -358,9 +359,17 @@ test.each(['compact', 'backup', 'salvage'])('%s does and reports what the librar
   expect(existsSync(target)).toBe(name !== 'compact')
 })
 
-test('a binary that is missing is told in one line', () => {
-  const { code, stdout, stderr } = thermocline(['stats', 'x'], { env: { THERMOCLINE_ADDON: '/nowhere.node' } })
+test('a binary that is missing is told in one line, with --json in one object', () => {
+  const env = { THERMOCLINE_ADDON: '/nowhere.node' }
+  const { code, stdout, stderr } = thermocline(['stats', 'x'], { env })
   expect([code, stdout]).toEqual([1, ''])
   expect(stderr).toMatch(/nowhere\.node/)
   expect(stderr).not.toContain('    at ')
+  expect(failureIn(thermocline(['stats', 'x', '--json'], { env }))).toEqual({
+    code: expect.any(String),
+    message: expect.stringContaining('nowhere.node'),
+    retryable: false,
+    details: {},
+    exitCode: 1,
+  })
 })

@@ -3,6 +3,7 @@
 
 import { Failure, isThermoclineError } from '../../errors'
 import type { Store } from '../../store'
+import type { MemoryStoreStats } from '../../tiers/types'
 import type { Hit, Memory, StoreStats, Vector, VerifyResult } from '../../types'
 import { type OptionValues, readCount, readFilter, readScore } from '../arguments'
 import { argumentAt, type Command, type Invocation, useStore } from '../command'
@@ -29,13 +30,23 @@ const previewCharacters = 100
 const previewCharactersMin = 20
 const embeddingElementsShown = 4
 
-const pathParameter = { name: 'path', about: 'the directory of the store' }
+const pathParameter = { name: 'path', about: 'the directory of the store, tiered or not' }
 
-function describeStats(path: string, stats: StoreStats): string {
+/** How the memories of a tiered store lie. */
+function describeTiers({ tiers: { warm, cold } }: MemoryStoreStats): string[][] {
+  const files = `${formatCount(cold.segments)} ${cold.segments === 1 ? 'file' : 'files'}`
+  return [
+    ['  warm', formatCount(warm.memories)],
+    ['  cold', `${formatCount(cold.memories)} in ${files}, ${formatBytes(cold.bytes)}`],
+  ]
+}
+
+function describeStats(path: string, stats: StoreStats | MemoryStoreStats): string {
   const { bytes } = stats
   return formatTable([
     ['store', printable(path)],
     ['memories', formatCount(stats.memories)],
+    ...('tiers' in stats ? describeTiers(stats) : []),
     ['dimensions', String(stats.dimensions)],
     ['metric', stats.metric],
     ['sequence', `${formatCount(stats.sequence)}, durable up to ${formatCount(stats.durableSequence)}`],
@@ -194,7 +205,7 @@ export const stats: Command = {
   parameters: [pathParameter],
   options: [],
   summary: 'figures of a store',
-  notes: ['With --json: the StoreStats of the library.'],
+  notes: ['With --json: the StoreStats of the library; of a tiered store its MemoryStoreStats.'],
   examples: ['thermocline stats ./memories', 'thermocline stats ./memories --json | jq .bytes.total'],
   run: runStats,
 }

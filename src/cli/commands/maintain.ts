@@ -7,6 +7,13 @@ import { CommandFailure, ExitCode, withPlace } from '../failure'
 import { Interruption } from '../interruption'
 import { formatBytes, formatCount, formatMemories, printable } from '../text'
 
+/** What a signal makes of an error by which the library says that it gave up: ABORTED, or CLOSED where closing ended it. */
+function explainEnd(error: unknown, interruption: Interruption, message: string): unknown {
+  const endCodes = [Failure.ABORTED.code, Failure.CLOSED.code]
+  if (!interruption.signal.aborted || !isThermoclineError(error) || !endCodes.includes(error.code)) return error
+  return new CommandFailure(Failure.ABORTED, message, { exitCode: interruption.exitCode })
+}
+
 async function runCompact(invocation: Invocation): Promise<number> {
   const interruption = new Interruption()
   try {
@@ -17,9 +24,7 @@ async function runCompact(invocation: Invocation): Promise<number> {
     await invocation.console.printSummary(result, `compacted: ${sizes}, ${formatMemories(moved)} moved`)
     return ExitCode.done
   } catch (error) {
-    if (!isThermoclineError(error) || error.code !== Failure.ABORTED.code) throw error
-    const message = 'interrupted; what was not compacted yet is as it was'
-    throw new CommandFailure(Failure.ABORTED, message, { exitCode: interruption.exitCode })
+    throw explainEnd(error, interruption, 'interrupted; what was not compacted yet is as it was')
   } finally {
     interruption.stop()
   }
@@ -27,11 +32,22 @@ async function runCompact(invocation: Invocation): Promise<number> {
 
 async function runBackup(invocation: Invocation): Promise<number> {
   const directory = argumentAt(invocation, 1)
-  const result = await useStore(invocation, { readOnly: true }, (store) => store.backup(directory))
-  const { memories, sequence } = result
-  const what = `${formatMemories(memories)} up to sequence ${formatCount(sequence)}`
-  await invocation.console.printSummary(result, `backed up: ${what} to ${printable(directory)}`)
-  return ExitCode.done
+  const interruption = new Interruption()
+  try {
+    const result = await useStore(invocation, { readOnly: true }, (store) => {
+      // A backup has no signal of its own; one that its store's closing ends leaves nothing behind.
+      interruption.signal.addEventListener('abort', () => store.close(), { once: true })
+      return store.backup(directory)
+    })
+    const { memories, sequence } = result
+    const what = `${formatMemories(memories)} up to sequence ${formatCount(sequence)}`
+    await invocation.console.printSummary(result, `backed up: ${what} to ${printable(directory)}`)
+    return ExitCode.done
+  } catch (error) {
+    throw explainEnd(error, interruption, `interrupted; there is nothing at ${directory}`)
+  } finally {
+    interruption.stop()
+  }
 }
 
 async function runSalvage(invocation: Invocation): Promise<number> {
