@@ -94,10 +94,22 @@ function signatureOf(node) {
     .trim()
 }
 
+/** Keys of the object types inside a key's own type that have comments: they get rows of their own. */
+function innerMembers(member) {
+  const types = member.type !== undefined && ts.isUnionTypeNode(member.type) ? member.type.types : [member.type]
+  const inner = types.flatMap((type) => (type !== undefined && ts.isTypeLiteralNode(type) ? [...type.members] : []))
+  return inner.filter((each) => ts.isPropertySignature(each) && readComment(each).text !== '')
+}
+
 // An optional key may be given as undefined everywhere; saying so each time would only hide the type.
 function typeCell(member, known) {
-  const text = (member.type?.getText() ?? '').replace(/\s+/g, ' ')
-  const shown = member.questionToken === undefined ? text : text.replace(/ \| undefined$/, '')
+  const text = (member.type?.getText() ?? '')
+    .replace(/\/\*\*.*?\*\//gs, '')
+    .replace(/\s+/g, ' ')
+    .replace(/^ ?\| /, '')
+  const isObject = innerMembers(member).length > 0
+  const whole = member.questionToken === undefined ? text : text.replace(/ \| undefined$/, '')
+  const shown = isObject ? whole.replace(/\{.*\}/, 'object') : whole
   const cell = `\`${shown.replaceAll('|', '\\|')}\``
   const named = [...shown.matchAll(/\b[A-Z]\w+/g)].map(([name]) => name).find((name) => known.has(name))
   return named === undefined ? cell : `[${cell}](#${named.toLowerCase()})`
@@ -120,13 +132,15 @@ function bodyOf({ text, examples }) {
   return [formatText(text), ...examples.map((example) => (example.startsWith('```') ? example : code('js', example)))]
 }
 
-function describeTable(members, known) {
-  const rows = members.map((member) => {
-    const { text } = readComment(member) // names such as `eq` need none
-    const name = `${member.name.getText()}${member.questionToken === undefined ? '' : '?'}`
-    return `| \`${name}\` | ${typeCell(member, known)} | ${text.replace(/\s+/g, ' ').replaceAll('|', '\\|')} |`
-  })
-  return ['| key | type | meaning |\n|---|---|---|', ...rows].join('\n')
+function describeTable(members, owner, known, report) {
+  const rowsOf = (member, prefix) => {
+    const path = `${prefix}${member.name.getText()}`
+    const { text } = report.comment(member, `${owner}.${path}`)
+    const name = `${path}${member.questionToken === undefined ? '' : '?'}`
+    const row = `| \`${name}\` | ${typeCell(member, known)} | ${text.replace(/\s+/g, ' ').replaceAll('|', '\\|')} |`
+    return [row, ...innerMembers(member).flatMap((inner) => rowsOf(inner, `${path}.`))]
+  }
+  return ['| key | type | meaning |\n|---|---|---|', ...members.flatMap((member) => rowsOf(member, ''))].join('\n')
 }
 
 function describeMember(member, owner, report) {
@@ -174,7 +188,7 @@ function describe(name, node, known, checker, report) {
   const members = node.members.filter((member) => !ts.isIndexSignatureDeclaration(member))
   if (members.length === 0) return [...head, code('ts', signatureOf(node)), ...bodyOf(comment)]
   const isTable = members.every((member) => ts.isPropertySignature(member))
-  if (isTable) return [...head, ...bodyOf(comment), describeTable(members, known)]
+  if (isTable) return [...head, ...bodyOf(comment), describeTable(members, name, known, report)]
   return [...head, ...bodyOf(comment), ...members.flatMap((member) => describeMember(member, name, report))]
 }
 

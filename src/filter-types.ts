@@ -13,15 +13,19 @@ export type Scalar = string | number | boolean | null
  * an empty array have no value, which fulfils `ne` alone.
  */
 export interface Condition {
+  /** This value. */
   eq?: Scalar | undefined
   /** Fulfilled by no value at all too: add `exists: true` for "has another value". */
   ne?: Scalar | undefined
   /** One of these; of an empty list never. */
   in?: Scalar[] | undefined
-  /** Strings compare by UTF-16 code units, as JavaScript's `<` does; false is below true. */
+  /** Above. Strings compare by UTF-16 code units, as JavaScript's `<` does; false is below true. */
   gt?: Scalar | undefined
+  /** Above or equal. */
   gte?: Scalar | undefined
+  /** Below. */
   lt?: Scalar | undefined
+  /** Below or equal. */
   lte?: Scalar | undefined
   /** Whether the key is there, whatever it holds: null and an empty array exist. */
   exists?: boolean | undefined
@@ -41,14 +45,18 @@ export interface Filter {
    * not widen the filter.
    */
   metadata?: { [path: string]: Scalar | Condition } | undefined
+  /** In milliseconds since the epoch. */
   createdAt?: Condition | undefined
-  /** As it is when the memory is looked at: statistics are not part of a snapshot. */
+  /** In milliseconds since the epoch, as it is when the memory is looked at: statistics are not part of a snapshot. */
   lastAccess?: Condition | undefined
+  /** 0..1 */
   confidence?: Condition | undefined
+  /** Such as `{ prefix: 'user-1/' }`. */
   id?: Condition | undefined
   /** Of an empty list: true. */
   and?: Filter[] | undefined
   /** Of an empty list: false. */
   or?: Filter[] | undefined
+  /** Whatever this one does not mean. */
   not?: Filter | undefined
 }

@@ -92,12 +92,15 @@ export interface Store {
    */
   get(id: string): Memory | undefined
 
-  /** `get` for each id, in order. Not one moment: each memory is read by itself. */
+  /**
+   * `get` for each id, in order. Not one moment: each memory is read by itself. Errors and cost: as `get`, for each; what the
+   * iterator throws comes through as it is.
+   */
   getMany(ids: Iterable<string>): (Memory | undefined)[]
 
   /**
    * Reads a memory without copying its embedding; undefined when absent. See MemoryView for its lifetime. Takes no
-   * lock.
+   * lock. Errors: KEY_SIZE. Cost: less than `get`, until content or metadata are asked for.
    */
   view(id: string): MemoryView | undefined
 
@@ -106,16 +109,18 @@ export interface Store {
 
   /**
    * Changes content, metadata or confidence and keeps the embedding, `createdAt` and statistics. False, and no
-   * sequence taken, when the memory is absent. Errors: as `put`; any key but those three is a TypeError.
+   * sequence taken, when the memory is absent. Errors: as `put`; any key but those three is a TypeError. Cost: as `put`; the
+   * embedding is copied.
    */
   update(id: string, patch: MemoryPatch, options?: ConditionOptions): boolean
 
-  /** Deletes a memory. False, and no sequence taken, when it is absent. Errors: KEY_SIZE, CONFLICT. */
+  /** Deletes a memory. False, and no sequence taken, when it is absent. Errors: KEY_SIZE, CONFLICT. Cost: as `put`. */
   delete(id: string, options?: ConditionOptions): boolean
 
   /**
    * Does all operations at one moment, in order, or none. Everything is checked before anything is written; an
-   * update or delete of an absent id has no effect and takes no sequence. Errors: as `put`, with `details.index`.
+   * update or delete of an absent id has no effect and takes no sequence. Errors: as `put`, with `details.index`. At most
+   * 1,048,576 operations (TOO_LARGE). Cost: microseconds each; other writers wait for all of them.
    *
    * @example
    * ```js
@@ -222,8 +227,8 @@ export interface Store {
   locate(id: string): Location | undefined
 
   /**
-   * Closes the store. Idempotent. Pending `search`, `verify`, `backup` and followed `changes` reject with CLOSED, a running
-   * `flush` completes, views get length 0. The last close on a store makes it durable, unless `durability: 'none'`.
+   * Closes the store. Idempotent. Pending `search`, `searchMany`, `compact`, `verify`, `backup` and followed `changes` reject
+   * with CLOSED, a running `flush` completes, views get length 0. The last close on a store makes it durable, unless `durability: 'none'`.
    */
   close(): void
 

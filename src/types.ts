@@ -141,6 +141,9 @@ export interface Memory {
  * A memory whose embedding lies in the store's own pages and whose content and metadata are decoded at first touch.
  * It goes on showing the memory as it was when `view` was called, whatever is written afterwards.
  *
+ * Content and metadata are accessors that it inherits: read them by name. What looks at own properties alone, as
+ * `{ ...view }`, JSON.stringify and structuredClone do, leaves them out; `get` gives a plain object.
+ *
  * After the store is closed `embedding` has length 0, and content or metadata that was not touched before throws
  * CLOSED. Writing to `embedding` reaches neither the store nor other processes, but later views of this process may
  * show it: treat it as read-only.

@@ -21,6 +21,9 @@ import { ownSearchOptions } from './two-tier-reads'
 import type { MemoryStore, TieredOptions } from './types'
 
 const openMaxDefault = 64
+const { dispose = Symbol.for('nodejs.dispose'), asyncDispose = Symbol.for('nodejs.asyncDispose') } = Symbol as Partial<
+  Pick<SymbolConstructor, 'dispose' | 'asyncDispose'>
+>
 /** Lower case, so that no two names are one on a disk that is blind to case; no dots, no separators. */
 const namePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
 
@@ -34,11 +37,13 @@ export interface SpacesOptions extends TieredOptions {
 
 /** A hit and the space it is from. */
 export interface SpaceHit extends Hit {
+  /** Its name. */
   space: string
 }
 
 /** Figures of all spaces. */
 export interface SpacesStats {
+  /** How many there are. */
   spaces: number
   /** Of these, open in this handle. */
   open: number
@@ -48,6 +53,7 @@ export interface SpacesStats {
 export interface SpacesMaintenance {
   /** Bytes of the memories of all spaces, as they are, before anything was forgotten. */
   bytes: number
+  /** What was forgotten to fit. */
   forgotten: { space: string; id: string }[]
 }
 
@@ -61,25 +67,35 @@ export interface Spaces {
    * The store of a space, made when it is first used. What is returned goes on working when the space was closed to make room
    * for others: it is opened again; iterators and pending calls of before then fail with CLOSED, and listeners are gone.
    * Everybody who asked for the space has the same; its `close` closes it for all of them, until the space is asked for
-   * again. Throws CLOSED after `close`, NOT_FOUND once it was dropped and `create` is false.
+   * again. Throws CLOSED after `close`, ARGUMENT for a wrong name; what is done with the store throws as `openTiered` does
+   * where it has to be opened, NOT_FOUND once it was dropped and `create` is false.
    */
   space(name: string): MemoryStore
-  /** Whether the space has been used. */
+  /** Whether the space has been used. Errors: ARGUMENT. Cost: a system call. */
   has(name: string): boolean
-  /** Names of all spaces, sorted. */
+  /** Names of all spaces, sorted. Errors: IO. Cost: reads the directory. */
   list(): string[]
   /**
-   * Deletes a space and everything in it. False when there is none. BUSY while another process has it open.
+   * Deletes a space and everything in it. False when there is none. Rejects with BUSY while another process has it open,
+   * ARGUMENT, IO, CLOSED.
    */
   drop(name: string): Promise<boolean>
-  /** The best hits of several spaces; of all when `spaces` is omitted. */
+  /**
+   * The best hits of several spaces; of all when `spaces` is omitted. Errors: as `Store.search`. Cost: a search of each, one
+   * after another, opened where it is not.
+   */
   search(query: Vector, options?: SearchOptions & { spaces?: Iterable<string> | undefined }): Promise<SpaceHit[]>
-  /** Applies each space's policy, then forgets the memories of lowest activation until all fit into `bytesMax`. */
+  /**
+   * Applies each space's policy, then forgets the memories of lowest activation until all fit into `bytesMax`. Errors: as
+   * `MemoryStore.maintain`. Cost: with `bytesMax` every memory is read.
+   */
   maintain(): Promise<SpacesMaintenance>
-  /** How many there are, and are open. */
+  /** How many there are, and are open. Errors: IO. Cost: reads the directory. */
   stats(): SpacesStats
   /** Closes every open space. Idempotent; any later call throws CLOSED. */
   close(): void
+  /** `close`, for `using`. */
+  [Symbol.dispose](): void
 }
 
 /** Checks a name of a space. */
@@ -230,6 +246,19 @@ class SpaceSet implements Spaces {
     this.#open.clear()
     this.#handles.clear()
   }
+
+  declare readonly [Symbol.dispose]: () => void
+
+  static {
+    // As in WarmTier: some contexts have no such symbol.
+    Object.defineProperty(SpaceSet.prototype, dispose, {
+      value(this: SpaceSet) {
+        this.close()
+      },
+      writable: true,
+      configurable: true,
+    })
+  }
 }
 
 /** What a handle on a space asks of the others. */
@@ -242,9 +271,6 @@ interface HandleHost {
   forget(): void
 }
 
-const { dispose = Symbol.for('nodejs.dispose'), asyncDispose = Symbol.for('nodejs.asyncDispose') } = Symbol as Partial<
-  Pick<SymbolConstructor, 'dispose' | 'asyncDispose'>
->
 /** Methods that reject where others throw. */
 const promising: readonly unknown[] = [
   'search',

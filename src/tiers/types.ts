@@ -34,8 +34,14 @@ export interface PolicyOptions {
 
 /** What `openTiered` takes: everything that `open` takes, and how the tiers are to be. */
 export interface TieredOptions extends OpenOptions {
-  /** `bytes`: most that decoded memories may take, about. Default 32 MiB; 0: no hot tier. */
-  hot?: { bytes?: number | undefined } | undefined
+  /** How much is kept decoded. */
+  hot?:
+    | {
+        /** Most bytes that decoded memories may take, about. Default 32 MiB; 0: no hot tier. */
+        bytes?: number | undefined
+      }
+    | undefined
+  /** How cold memories are kept. */
   cold?:
     | {
         /** Default `f32`. Applies to what is moved from now on. */
@@ -48,12 +54,21 @@ export interface TieredOptions extends OpenOptions {
         cacheBytes?: number | undefined
       }
     | undefined
+  /** When a memory moves. */
   policy?: PolicyOptions | undefined
   /**
-   * False: memories move only by `maintain`. Otherwise the policy is applied every `intervalMs` (default 60,000), at most
-   * `memoriesPerSecond` (default 2,000) a second, in one process at a time. It does not keep the process alive.
+   * False: memories move only by `maintain`. Otherwise the policy is applied in the background, in one process at a time. It
+   * does not keep the process alive.
    */
-  mover?: false | { intervalMs?: number | undefined; memoriesPerSecond?: number | undefined } | undefined
+  mover?:
+    | false
+    | {
+        /** Milliseconds from one time to the next. Default 60,000. */
+        intervalMs?: number | undefined
+        /** Most memories to move in a second. Default 2,000. */
+        memoriesPerSecond?: number | undefined
+      }
+    | undefined
   /** Makes the embedding of a text, for cues of text. */
   embed?: ((text: string) => Vector | Promise<Vector>) | undefined
 }
@@ -70,23 +85,27 @@ export interface TimeCue {
 
 /** How much each part counts in the ranking of a recall; a part that is omitted counts nothing, but `similarity` 1. */
 export interface RankWeights {
+  /** Of the similarity, as `search` scores it. Default 1. */
   similarity?: number | undefined
-  /** Of 2 to the power of minus the time since the last access in half-lives. */
+  /** Of 2 to the power of minus the time since the last access in half-lives. Default 0. */
   recency?: number | undefined
-  /** Of the activation of now, at most 1. */
+  /** Of the activation of now, at most 1. Default 0. */
   activation?: number | undefined
 }
 
 /** What to recall: all that is given must hold, and `embedding`, `text` or `like` ranks. At most one of these three. */
 export interface Cue {
+  /** Those similar to this one. */
   embedding?: Vector | undefined
-  /** Needs the option `embed`. */
+  /** Those similar to the embedding that the option `embed` makes of this text; needs that option. */
   text?: string | undefined
   /** Id of a memory: those similar to it, itself not among them. */
   like?: string | undefined
   /** This one memory, if all the rest holds for it. */
   id?: string | undefined
+  /** Made in this time. */
   createdAt?: TimeCue | undefined
+  /** Last accessed in this time. */
   lastAccess?: TimeCue | undefined
   /** A least confidence, or any condition. */
   confidence?: number | Condition | undefined
@@ -114,8 +133,9 @@ export interface Recalled extends Hit {
 
 /** Which memories to forget. A list of ids, or a policy, of which every part that is given is applied. */
 export interface ForgetPolicy {
+  /** These, besides what the other parts mean. Not together with `where` (RangeError). */
   ids?: Iterable<string> | undefined
-  /** Only among those that it means. */
+  /** Only among those that it means. Needs one of the parts below. */
   where?: Filter | undefined
   /** Older than this, by `createdAt`, in milliseconds. */
   olderThanMs?: number | undefined
@@ -144,6 +164,7 @@ export interface MaintainOptions {
   demote?: Iterable<string> | undefined
   /** Rewrite every cold file that holds dead memories, not only those that are mostly dead. Default false. */
   compactCold?: boolean | undefined
+  /** Rejects with an AbortError once it is aborted; what was moved by then stays moved. */
   signal?: AbortSignal | undefined
 }
 
@@ -168,34 +189,43 @@ export type PressureLevel = 'normal' | 'moderate' | 'high' | 'critical'
 
 /** Latencies in microseconds, measured on a sample of the calls. */
 export interface LatencyStats {
+  /** Calls measured. */
   count: number
+  /** Microseconds that half of them took at most. */
   p50: number
+  /** Microseconds that 99 of 100 took at most. */
   p99: number
+  /** Microseconds of the longest. */
   max: number
 }
 
 /** Measured figures of one tier. */
 export interface TierStats {
+  /** Which tier. */
   name: TierName
   /** Hot memories are in warm too, so they do not add up. */
   memories: number
   /** Hot: estimated. Warm and cold: in files. */
   bytes: number
+  /** Bytes that it should take at most, by `hot.bytes` and `policy.warmBytes`; null: no bound. */
   budgetBytes: number | null
-  /** Reads by id that this handle asked this tier for, and those that it answered. */
+  /** Reads by id that this handle asked this tier for. */
   reads: number
+  /** Those of them that it answered. */
   hits: number
   /** hits / reads; 0 when there were none. */
   hitRate: number
   /** Reads by id that the tier answered. */
   latency: LatencyStats
-  /** Memories that came to it and left it through this handle. */
+  /** Memories that came to it through this handle. */
   movedIn: number
+  /** Memories that left it through this handle. */
   movedOut: number
 }
 
 /** As StoreStats, of all tiers: `memories` counts each once, `bytes.total` has the cold files too. */
 export interface MemoryStoreStats extends StoreStats {
+  /** Each tier; of cold also its files, and the dead memories in them. */
   tiers: { hot: TierStats; warm: TierStats; cold: TierStats & { segments: number; dead: number } }
 }
 
@@ -223,10 +253,10 @@ export interface MemoryStoreEvents {
  * Views of cold memories are copies. `touch` of a cold memory brings it to warm. Ids that begin with U+10FFFF and
  * `thermocline/` are the store's own (ARGUMENT).
  *
- * Threads and processes: as Store; any number of them may move memories.
+ * Threads, processes, errors and durability: as Store; any number of threads and processes may move memories.
  */
 export interface MemoryStore extends Store {
-  /** Where a memory is; undefined when absent. */
+  /** Where a memory is; undefined when absent. Errors: KEY_SIZE. Cost: look-ups, nothing is decoded. */
   tierOf(id: string): TierName | undefined
 
   /**
@@ -238,11 +268,15 @@ export interface MemoryStore extends Store {
 
   /**
    * Raises a memory's activation of now by `amount` (default 0.3) towards at most 1, and counts an access. False when
-   * absent. Statistics only, unless the memory is in cold, which it leaves.
+   * absent. Statistics only, unless the memory is in cold, which it leaves by a write. Errors: KEY_SIZE, ARGUMENT. Cost: a
+   * `get` and a `touch`.
    */
   reinforce(id: string, amount?: number): boolean
 
-  /** The activation of now: what was stored, halved once per half-life since the last access. Undefined when absent. */
+  /**
+   * The activation of now: what was stored, halved once per half-life since the last access. Undefined when absent. Errors:
+   * KEY_SIZE. Cost: a `get`.
+   */
   activationOf(id: string): number | undefined
 
   /**
@@ -251,21 +285,32 @@ export interface MemoryStore extends Store {
    */
   forget(what: string | ForgetPolicy): Promise<ForgetResult>
 
-  /** Puts a memory in the place of another, at one moment. CONFLICT when the old one is absent. Returns its sequence. */
+  /**
+   * Puts a memory in the place of another, at one moment, and returns its sequence. Errors: as `put`; CONFLICT when the old
+   * one is absent. Cost: as `write`.
+   */
   supersede(oldId: string, memory: MemoryInput): number
 
-  /** Puts one memory in the place of many, at one moment. CONFLICT when one of them is absent. Returns its sequence. */
+  /**
+   * Puts one memory in the place of many, at one moment, and returns its sequence. Errors: as `put`; CONFLICT when one of
+   * them is absent. Cost: as `write`.
+   */
   replaceMany(ids: Iterable<string>, memory: MemoryInput): number
 
-  /** Applies the policy now: moves memories, rewrites cold files that are mostly dead, removes what nothing names. */
+  /**
+   * Applies the policy now: moves memories, rewrites cold files that are mostly dead, removes what nothing names. Rejects
+   * with ABORTED, ARGUMENT, CORRUPT, FULL, IO, POISONED, READ_ONLY, CLOSED; each memory is whole in one tier wherever it ends. Cost:
+   * a pass over warm; what moves is read, compressed and, unless `durability` is `'none'`, synced. On the event loop, in
+   * steps.
+   */
   maintain(options?: MaintainOptions): Promise<MaintainResult>
 
   /** Figures of all tiers, measured now. Cost: as `Store.stats`. */
   stats(): MemoryStoreStats
 
   /**
-   * Calls `listener` at each event until the function that it returns is called. What a listener throws becomes an
-   * uncaught exception: it undoes nothing of what it was told of.
+   * Calls `listener` at each event of this handle until the function that it returns is called. What a listener throws becomes
+   * an uncaught exception: it undoes nothing of what it was told of. Errors: ARGUMENT.
    */
   on<Event extends keyof MemoryStoreEvents>(
     event: Event,

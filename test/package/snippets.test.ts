@@ -81,6 +81,13 @@ test.each(snippets)('the snippet at $place runs, by import and by require', (sni
   }
 })
 
+test('docs/api.md has a meaning for each key, and no comment inside a type', () => {
+  const text = readFileSync(join(root, 'docs/api.md'), 'utf8')
+  const rows = text.split('\n').filter((line) => line.startsWith('| `'))
+  expect(rows.length).toBeGreaterThan(100)
+  expect(rows.filter((row) => /\| *\|$/.test(row) || row.includes('/**'))).toEqual([])
+})
+
 test('docs/api.md is what the comments say (npm run docs)', () => {
   const child = spawnSync(process.execPath, [join(root, 'scripts/api-doc.mjs'), '--check'], { encoding: 'utf8' })
   expect(outcomeOf(child)).toEqual({ status: 0, signal: null })

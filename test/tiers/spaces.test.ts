@@ -24,6 +24,16 @@ test('EP-SPACE-1: the same id in two spaces keeps two contents, also after reope
   expect(['ada', 'bob'].map((name) => again.space(name).get('same')?.content)).toEqual(['of ada', 'of bob'])
 })
 
+test('using closes the spaces and the stores that were taken from them', () => {
+  const store = (() => {
+    using spaces = openSpaces(temporaryDirectory(), { dimensions: 2, durability: 'none', mover: false })
+    const space = spaces.space('ada')
+    space.put({ id: 'a' })
+    return space
+  })()
+  expect(codeOf(() => store.get('a'))).toBe('CLOSED')
+})
+
 test('EP-SPACE-2: names that could lead elsewhere are refused, and nothing is made', () => {
   const spaces = open()
   const tricks = [
