@@ -6,6 +6,7 @@
 // Misuse (wrong type, shape or range) is a TypeError or a RangeError; anything that can happen to a correct
 // program is a ThermoclineError. Both carry `code`, `retryable` and `details`.
 
+import { getSystemErrorMap } from 'node:util'
 import { addon, type NativeErrorKind } from './native'
 
 /** Figures that belong to an error, such as `errno`, `offset`, `count` or `index`. */
@@ -184,10 +185,17 @@ export function codeAt(index: number): string {
   return kind === undefined ? Failure.CORRUPT.code : kind.code
 }
 
+/** The message with what the system said: `EACCES, permission denied` tells more than any number. */
+function withSystemError(message: string, { errno }: ErrorDetails): string {
+  const [name, text] = (errno === undefined ? undefined : getSystemErrorMap().get(-errno)) ?? []
+  return name === undefined ? message : `${message}: ${name}, ${text}`
+}
+
 /** What the addon calls to make an error that it throws or rejects with. */
 export function makeError(index: number, message: string, details: ErrorDetails): CodedError {
   // A number outside the list means that binary and list disagree; failing here would hide the message too.
-  return createError(addon.errors[index] ?? Failure.CORRUPT, makeError, message, details)
+  const kind = addon.errors[index] ?? Failure.CORRUPT
+  return createError(kind, makeError, withSystemError(message, details), details)
 }
 
 addon.setErrorFactory(makeError)

@@ -56,8 +56,8 @@ const tiersOfCommand = { hot: { bytes: 0 }, mover: false } as const
 export function openStore(path: string, options: OptionValues, openOptions: OpenOptions): Store {
   const all = { ...openOptions, allowNetworkFileSystem: options['allow-network-file-system'] }
   try {
-    // A store that is not tiered has no directories. An empty path is the library's to refuse.
-    const isTiered = path !== '' && existsSync(join(path, 'warm'))
+    // A tiered store has no `meta` of its own. An empty path is the library's to refuse.
+    const isTiered = path !== '' && existsSync(join(path, 'warm')) && !existsSync(join(path, 'meta'))
     return isTiered ? openTiered(path, { ...all, ...tiersOfCommand }) : open(path, all)
   } catch (error) {
     throw withPlace(explain(error, openOptions), path)

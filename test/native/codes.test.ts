@@ -164,6 +164,7 @@ test('IO: what the operating system refuses, with its errno', () => {
   const error = failureOf(() => open(join(parent, 'a', 'b', 'c'), { dimensions: 3 }))
   expect(error).toBeInstanceOf(ThermoclineError)
   expect([shortCode(error), error.details.errno]).toEqual(['IO', 2])
+  expect(error.message).toMatch(/: ENOENT, no such file or directory$/)
   expect(shortCode(failureOf(() => open(join(parent, 'x'.repeat(300)), { dimensions: 3 })))).toBe('IO')
   expect(readdirSync(parent)).toEqual([])
 })
