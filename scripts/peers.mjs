@@ -44,7 +44,9 @@ export async function installPeers() {
   const current = known?.key === key && existsSync(join(folder, 'node_modules'))
   const state = current ? known : { key, built: [] }
   // Not `npm ci`: it refuses a lock file that lacks binaries of other systems, which not every registry has.
-  const install = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']
+  // Few retries, soon: without a network npm would say nothing for minutes.
+  const patience = ['--fetch-retries=1', '--fetch-retry-mintimeout=2000']
+  const install = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', ...patience]
   if (!current && !(await npm('downloads the peers', install))) {
     console.error(
       'bench: goes on with the peers that are here; without any, the figures are ours alone and nothing is judged',
