@@ -5,7 +5,7 @@
 
 import { open } from 'thermocline'
 import { randomFrom, stampedMemory } from '../../support/memories.mjs'
-import { hear, task, tell } from './parent.mjs'
+import { hear, leave, task, tell } from './parent.mjs'
 
 const { directory, seed, dimensions, durability, operations, ids, name, syncs } = task
 const random = randomFrom(seed)
@@ -74,7 +74,7 @@ async function main() {
   tell({ type: 'done', history, promises })
   await hear('close')
   store.close()
-  process.disconnect()
+  leave()
 }
 
 await main()

@@ -4,7 +4,7 @@
 
 import { open } from 'thermocline'
 import { stampedMemory, stampedProblem } from '../../support/memories.mjs'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 
 // Its parent reads the whole history.
 const store = open(task.directory, { dimensions: task.dimensions, lockTimeout: 20_000, autoCompact: false })
@@ -32,4 +32,4 @@ for (const memory of store.entries()) {
 }
 tell({ type: 'ended', number, worstMs })
 store.close()
-process.disconnect()
+leave()

@@ -4,7 +4,7 @@
 // Goes on in steps of a few operations and a turn of the event loop, so that it hears its parent.
 
 import { open } from 'thermocline'
-import { hear, task, tell } from './parent.mjs'
+import { hear, leave, task, tell } from './parent.mjs'
 import { runScript } from './script.mjs'
 
 const stores = task.scripts.map(({ path, durability }) => open(path, { dimensions: task.dimensions, durability }))
@@ -30,4 +30,4 @@ while (task.live && !isEnded) {
 }
 await end
 for (const store of stores) store.close()
-process.disconnect()
+leave()

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from 'thermocline'
 import { randomFrom } from '../../support/memories.mjs'
-import { hear, task, tell } from './parent.mjs'
+import { hear, leave, task, tell } from './parent.mjs'
 
 const random = randomFrom(task.seed)
 const store = open(task.directory, { dimensions: task.dimensions })
@@ -19,4 +19,4 @@ for (let at = 0; at < task.commits; at++) {
 tell({ type: 'committed', committedAt })
 await hear('close')
 store.close()
-process.disconnect()
+leave()

@@ -3,7 +3,7 @@
 
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { open } from 'thermocline'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 
 const { directory, dimensions, memories } = isMainThread ? task : workerData
 
@@ -87,7 +87,7 @@ if (isMainThread) {
   tell({ type: 'read', codes, problems: [...problems, ...theirs.problems] })
   store.close()
   await worker.terminate()
-  process.disconnect()
+  leave()
 } else {
   parentPort.postMessage({ problems })
   parentPort.once('message', async () => {

@@ -3,7 +3,7 @@
 // `stop` reaches a worker in a synchronous loop too: it sets the first of the shared words.
 
 import { Worker } from 'node:worker_threads'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 
 const words = new Int32Array(new SharedArrayBuffer(64))
 const workers = Array.from({ length: task.workers }, (_, at) => {
@@ -25,6 +25,6 @@ process.on('message', (message) => {
 let running = workers.length
 for (const worker of workers) {
   worker.on('exit', () => {
-    if (--running === 0) process.disconnect()
+    if (--running === 0) leave()
   })
 }

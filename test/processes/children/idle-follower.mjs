@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from 'thermocline'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 
 const store = open(task.directory)
 const feed = store.changes({ since: store.sequence, follow: true })
@@ -15,4 +15,4 @@ tell({ type: 'idled', cpuMs: (user + system) / 1000 })
 const { value } = await next
 tell({ type: 'woken', sequence: value.sequence })
 store.close()
-process.disconnect()
+leave()

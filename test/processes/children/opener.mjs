@@ -1,7 +1,7 @@
 // Opens the store, writes one memory, reads it, and closes, again and again.
 
 import { open } from 'thermocline'
-import { hear, task, tell } from './parent.mjs'
+import { hear, leave, task, tell } from './parent.mjs'
 
 const problems = []
 let beside = 0
@@ -22,4 +22,4 @@ for (let at = 0; at < task.openings; at++) {
   store.close()
 }
 tell({ type: 'opened', problems, beside })
-process.disconnect()
+leave()

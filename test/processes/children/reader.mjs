@@ -2,7 +2,7 @@
 
 import { open } from 'thermocline'
 import { stampedProblem } from '../../support/memories.mjs'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 
 const store = open(task.directory, { readOnly: true })
 let refused
@@ -37,4 +37,4 @@ while (!isEnded) {
   await new Promise((resolve) => setImmediate(resolve))
 }
 store.close()
-process.disconnect()
+leave()

@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from 'thermocline'
 import { embeddingOf, hashOf, randomFrom, stampedMemory, stampedProblem } from '../../support/memories.mjs'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 import { collectGarbage, countResources } from './resources.mjs'
 
 const { directory, options, dimensions, keptIds } = task
@@ -161,7 +161,7 @@ process.on('message', async ({ type }) => {
       await following
       await collectGarbage()
       tell({ type: 'ended', before, after: countResources(directory) })
-      process.disconnect()
+      leave()
     }
   } catch (error) {
     console.error(error)

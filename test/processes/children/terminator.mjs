@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { open } from 'thermocline'
 import { randomFrom } from '../../support/memories.mjs'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 import { collectGarbage, countResources } from './resources.mjs'
 import { actions, dimensions, memoryAt, seeded } from './worker-actions.mjs'
 
@@ -49,4 +49,4 @@ const { participants } = store.stats()
 store.close()
 await collectGarbage()
 tell({ type: 'done', before, after, closed: countResources(task.path), problems, participants, worst })
-process.disconnect()
+leave()

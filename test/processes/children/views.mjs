@@ -3,7 +3,7 @@
 
 import { MessageChannel } from 'node:worker_threads'
 import { open } from 'thermocline'
-import { task, tell } from './parent.mjs'
+import { leave, task, tell } from './parent.mjs'
 import { collectGarbage, countResources } from './resources.mjs'
 import { dimensions, memoryAt, seeded } from './worker-actions.mjs'
 
@@ -150,4 +150,4 @@ await writeIntoView()
 const before = await cycles(0, task.warmUp)
 const after = await cycles(task.warmUp, task.warmUp + task.cycles)
 tell({ type: 'done', problems, before, after, version: process.version })
-process.disconnect()
+leave()
