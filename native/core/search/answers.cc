@@ -38,9 +38,11 @@ std::shared_ptr<ConditionAnswers> AnswerCache::Get(const std::string& text) {
 /// Makes room: searches that still use what is forgotten keep it alive.
 void AnswerCache::Forget() {
   size_t bytes = 0;
+  size_t count = 1;
   for (auto condition = conditions_.begin(); condition != conditions_.end();) {
     bytes += (*condition)->bytes();
-    condition = bytes > kBytesMax ? conditions_.erase(condition) : std::next(condition);
+    const bool fits = bytes <= kBytesMax && ++count <= kConditionsMax;
+    condition = fits ? std::next(condition) : conditions_.erase(condition);
   }
 }
 

@@ -77,6 +77,9 @@ class AnswerCache {
 
  private:
   static constexpr size_t kBytesMax = 8 << 20;
+  // In a small store answers take next to nothing, and looking for one among all that fit would take longer than the
+  // search. As many as one filter may have, and some.
+  static constexpr size_t kConditionsMax = 1024;
 
   void Forget();
 
