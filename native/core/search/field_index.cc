@@ -14,6 +14,9 @@
 namespace thermocline::search {
 namespace {
 
+// Records between two looks at a cancel flag: how long metadata is, is the user's.
+constexpr uint32_t kLookedAtOnce = 256;
+
 std::span<const char> BytesOf(const void* data, size_t bytes) { return {static_cast<const char*>(data), bytes}; }
 
 uint32_t CrcOf(const format::KeysHeader& header) {
@@ -86,12 +89,12 @@ SegmentKeys::SegmentKeys(uint32_t slots, size_t paths, io::Mapping mapping, uint
       kept_(true),
       read_(paths) {}
 
-bool SegmentKeys::Look(const filter::PathTable& paths, const HashKey& hash, const store::Snapshot::Part& part,
-                       uint32_t slots_max) {
+bool SegmentKeys::Look(const filter::PathTable& paths, const HashKey& hash, const store::Snapshot::Part& part) {
   const auto committed = [&](uint32_t slot) { return LookAt(paths, hash, *part.segment, slot); };
   std::erase_if(waiting_, committed);
-  const uint32_t end = part.slots - std::min(looked_at_, part.slots) > slots_max ? looked_at_ + slots_max : part.slots;
-  RecordsAhead ahead(*part.segment, looked_at_, end);
+  const uint32_t end =
+      part.slots - std::min(looked_at_, part.slots) > kLookedAtOnce ? looked_at_ + kLookedAtOnce : part.slots;
+  RecordsAhead ahead(*part.segment, looked_at_, part.slots);
   for (; looked_at_ < end; ++looked_at_) {
     ahead.Reach(looked_at_);
     if (!committed(looked_at_)) waiting_.push_back(looked_at_);
@@ -118,7 +121,12 @@ FieldIndex& FieldIndex::Of(store::Store& store) { return SearchCaches::Of(store)
 
 void FieldIndex::Declare(const std::vector<std::string>& paths, bool may_write) {
   const std::lock_guard<std::mutex> guard(mutex_);
-  may_write_ = may_write_ || may_write;
+  if (may_write && !may_write_) {
+    may_write_ = true;
+    // Files that nobody was allowed to write until now.
+    for (const auto& [segment, keys] : of_segment_) keys->kept_ = keys->owned_ == nullptr;
+    tended_.reset();
+  }
   std::vector<std::string> all = names_;
   all.insert(all.end(), paths.begin(), paths.end());
   std::sort(all.begin(), all.end());
@@ -127,7 +135,7 @@ void FieldIndex::Declare(const std::vector<std::string>& paths, bool may_write) 
   names_ = all;
   paths_ = std::make_shared<const IndexedPaths>(std::move(all));
   of_segment_.clear();
-  tended_.store(UINT64_MAX, std::memory_order_relaxed);
+  tended_.reset();
 }
 
 std::shared_ptr<const IndexedPaths> FieldIndex::paths() const {
@@ -136,33 +144,42 @@ std::shared_ptr<const IndexedPaths> FieldIndex::paths() const {
 }
 
 std::shared_ptr<const SegmentKeys> FieldIndex::KeysOf(store::Store& store, const IndexedPaths& paths,
-                                                      const store::Snapshot::Part& part) {
+                                                      const store::Snapshot::Part& part,
+                                                      const std::atomic<bool>& cancel) {
   const store::Segment& segment = *part.segment;
-  const std::lock_guard<std::mutex> guard(mutex_);
-  if (paths_.get() != &paths) return nullptr;
-  std::shared_ptr<SegmentKeys>& keys = of_segment_[Raw(segment.number())];
-  if (keys == nullptr) keys = ReadFile(store, segment);
-  if (keys == nullptr) keys = std::make_shared<SegmentKeys>(segment.slots(), names_.size());
-  if (!keys->usable()) return nullptr;
-  keys->Look(paths.table(), store.hash_key(), part);
-  return keys;
+  while (!cancel.load(std::memory_order_relaxed)) {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    if (paths_.get() != &paths) return nullptr;
+    std::shared_ptr<SegmentKeys>& keys = of_segment_[Raw(segment.number())];
+    if (keys == nullptr) keys = ReadFile(store, segment);
+    if (keys == nullptr) keys = std::make_shared<SegmentKeys>(segment.slots(), names_.size());
+    if (!keys->usable()) return nullptr;
+    if (keys->Look(paths.table(), store.hash_key(), part)) return keys;
+  }
+  return nullptr;
 }
 
 void FieldIndex::Tend(store::Store& store, const std::atomic<bool>& stop) {
-  const std::shared_ptr<const IndexedPaths> present = paths();
-  const uint64_t sequence = store.sequence();
-  if (present == nullptr || tended_.load(std::memory_order_relaxed) == sequence) return;
+  std::shared_ptr<const IndexedPaths> present;
+  // Not the sequence alone: a compaction takes none, and its segments want files, those it replaced their room back.
+  const store::Moment moment = store.Now();
+  {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    if (paths_ == nullptr || tended_ == moment) return;
+    present = paths_;
+  }
   Result<store::Snapshot> snapshot = store.TakeSnapshot();
   if (!snapshot.ok()) return;
   const size_t open = OpenPartOf(*snapshot);
   for (size_t i = 0; i < snapshot->parts.size(); ++i) {
     if (stop.load(std::memory_order_relaxed)) return;
-    const std::shared_ptr<const SegmentKeys> keys = KeysOf(store, *present, snapshot->parts[i]);
+    const std::shared_ptr<const SegmentKeys> keys = KeysOf(store, *present, snapshot->parts[i], stop);
     if (keys == nullptr) return;
     if (i < open) Keep(store, *present, *snapshot->parts[i].segment);
   }
   ForgetUnlisted(store, *snapshot);
-  tended_.store(sequence, std::memory_order_relaxed);
+  const std::lock_guard<std::mutex> guard(mutex_);
+  if (paths_ == present) tended_ = moment;
 }
 
 /// Puts the keys of a sealed segment into a file, which takes their place in memory.

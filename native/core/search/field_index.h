@@ -52,10 +52,9 @@ class SegmentKeys {
   size_t stride() const { return stride_; }
   /// False: there was no memory for a cache.
   bool usable() const { return columns_ != nullptr; }
-  /// Makes keys of what was claimed since the last time and of what was not committed then, of at most `slots_max` new
-  /// slots. True: of all. One thread at a time.
-  bool Look(const filter::PathTable& paths, const HashKey& hash, const store::Snapshot::Part& part,
-            uint32_t slots_max = UINT32_MAX);
+  /// Makes keys of what was claimed since the last time and of what was not committed then, of few new slots at once:
+  /// call it until it is true, which means of all. One thread at a time.
+  bool Look(const filter::PathTable& paths, const HashKey& hash, const store::Snapshot::Part& part);
   static size_t StrideOf(uint32_t slots) {
     return (slots + filter::kKeysAtOnce - 1) / filter::kKeysAtOnce * filter::kKeysAtOnce;
   }
@@ -91,9 +90,10 @@ class FieldIndex {
   std::shared_ptr<const IndexedPaths> paths() const;
 
   /// The keys of every memory of a part of a snapshot. nullptr: not for these paths (others were declared meanwhile);
-  /// then records are asked. Cost: a walk over the metadata of records that nobody met yet; else nothing.
+  /// then records are asked; nor once `cancel` is true. Cost: a walk over the metadata of records that nobody met yet;
+  /// else nothing.
   std::shared_ptr<const SegmentKeys> KeysOf(store::Store& store, const IndexedPaths& paths,
-                                            const store::Snapshot::Part& part);
+                                            const store::Snapshot::Part& part, const std::atomic<bool>& cancel);
   /// What searches would do otherwise, and the files; for the store's helper.
   void Tend(store::Store& store, const std::atomic<bool>& stop);
 
@@ -110,7 +110,7 @@ class FieldIndex {
   std::vector<std::string> names_;  // of paths_, sorted
   bool may_write_ = false;
   std::map<uint32_t, std::shared_ptr<SegmentKeys>> of_segment_;
-  std::atomic<uint64_t> tended_{UINT64_MAX};  // the store's sequence when the helper found nothing left to do
+  std::optional<store::Moment> tended_;  // when the helper found nothing left to do
 };
 
 }  // namespace thermocline::search

@@ -7,8 +7,6 @@
 namespace thermocline::search {
 namespace {
 
-// Records between two looks at the cancel flag, and the longest that a search waits for another one's keys.
-constexpr uint32_t kSlotsAtOnce = 2048;
 // Fewer records than this are not worth waking a thread for.
 constexpr uint32_t kSlotsPerThreadMin = 4096;
 
@@ -33,7 +31,7 @@ class LearntPath::Job final : public PoolJob {
   void Look(Segment& segment, const store::Snapshot::Part& part) const {
     for (bool done = false; !done && !cancel_.load(std::memory_order_relaxed);) {
       const std::lock_guard<std::mutex> guard(segment.mutex);
-      done = segment.keys.Look(paths_.table(), hash_, part, kSlotsAtOnce);
+      done = segment.keys.Look(paths_.table(), hash_, part);
     }
   }
 

@@ -60,11 +60,12 @@ class LearntPath {
 /// Of one store: the paths asked about last, as many as fit.
 class LearntKeys {
  public:
+  static constexpr size_t kPathsMax = 64;
+
   /// A new one has no keys.
   std::shared_ptr<LearntPath> Get(const std::string& path);
 
  private:
-  static constexpr size_t kPathsMax = 64;
   static constexpr size_t kBytesMax = 64 << 20;
 
   std::mutex mutex_;

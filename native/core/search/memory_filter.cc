@@ -28,6 +28,10 @@ constexpr uint64_t kSampleWordsKnown = 256;  // when nothing in them had to be a
 // asked in turn, and in keys that are read. Keys are read from records side by side: 0.155 us each beside 0.9.
 constexpr double kSingly = 4;
 constexpr double kSinglyInKeys = 6;
+// Each path is read by a walk of its own, while one look at a record answers for all paths. For a few that is no
+// matter: the next filter has need of them too.
+constexpr size_t kPathsLearntAtOnce = 6;
+constexpr size_t kPathsLearntMax = LearntKeys::kPathsMax;
 // Bounds of sketches are wide, so more is looked at than scores alone would ask for: four times as much, reckoned from
 // the time of searches where one memory in a hundred matches, not counted.
 constexpr double kReachedByBounds = 4;
@@ -135,7 +139,7 @@ void MemoryFilter::FindIndexed(store::Store& store, FieldIndex& index) {
   for (const store::Snapshot::Part& wanted : snapshot_.parts) {
     if (cancel_.load(std::memory_order_relaxed)) return;
     if (wanted.slots == 0) continue;
-    const std::shared_ptr<const SegmentKeys> keys = index.KeysOf(store, *paths, wanted);
+    const std::shared_ptr<const SegmentKeys> keys = index.KeysOf(store, *paths, wanted, cancel_);
     if (keys == nullptr) continue;
     Part& part = PartOf(*wanted.segment);
     part.holds.push_back(keys);
@@ -175,10 +179,12 @@ bool MemoryFilter::LearnKeys(const store::Store& store, const Sample& sample, ui
     useful.push_back(i);
     spent = std::max(spent, learnt_[i]->asked_singly());
   }
-  if (useful.empty() || sample.unknown == 0) return false;
+  // More than are kept would be read again by every search.
+  if (useful.empty() || useful.size() > kPathsLearntMax || sample.unknown == 0) return false;
   const double singly = kReachedByBounds * ReachedByScores(sample, limit) * UnknownOf(sample);
+  const double walks = useful.size() <= kPathsLearntAtOnce ? 1 : static_cast<double>(useful.size());
   const double keys = sample.memories * UnknownOf(sample);
-  if ((std::min(singly, keys) + static_cast<double>(spent)) * kSinglyInKeys < keys) return false;
+  if ((std::min(singly, keys) + static_cast<double>(spent)) * kSinglyInKeys < keys * walks) return false;
   for (const size_t leaf : useful) UseLearnt(store, leaf);
   return true;
 }

@@ -155,6 +155,22 @@ TEST(MemoryFilter, LearnsAPathAtItsFirstFilterWhereOneInFiftyMatches) {
   EXPECT_GT(SearchesUntilLearnt(*store, "m", 10, [](int) { return R"({"lt":500})"; }), 0);
 }
 
+// Each path is a walk over all records and 8 bytes a memory; of more than are kept every search would walk again.
+TEST(MemoryFilter, ManyPathsAreNotLearntAtOnce) {
+  Random random(TestSeed());
+  test::StoreFixture store(kDimensions);
+  ASSERT_OK(store.Open());
+  WriteAtRandom(*store, random, 3000);
+  for (const int paths : {1, 7, 70}) {
+    std::string text;
+    const auto path_of = [paths](int i) { return "of" + std::to_string(paths) + "-" + std::to_string(i); };
+    for (int i = 0; i < paths; ++i) text += (i > 0 ? ",\"" : "\"") + path_of(i) + R"(":{"eq":1})";
+    const filter::Filter filter = test::Compiled(R"({"metadata":{)" + text + "}}");
+    test::ExpectMarks(*store, filter, 10);
+    EXPECT_EQ(SearchCaches::Of(*store).learnt.Get(path_of(paths - 1))->learnt(), paths == 1);
+  }
+}
+
 TEST(MemoryFilter, AsksNoRecordsOfALearntPathAlsoOfLaterWrites) {
   Random random(TestSeed());
   test::StoreFixture store(kDimensions);
@@ -235,6 +251,14 @@ TEST(AnswerCache, ForgetsWhatWasAskedLongAgoAndKeepsWhatWasAskedLast) {
     (void)cache.Get("kept");
   }
   EXPECT_TRUE(first.expired());
+  EXPECT_FALSE(kept.expired());
+  // Short ones too: agents ask about another session each time.
+  const std::weak_ptr<ConditionAnswers> session = cache.Get("session");
+  for (int i = 0; i < 2000; ++i) {
+    (void)cache.Get("short " + std::to_string(i))->Of(*snapshot);
+    (void)cache.Get("kept");
+  }
+  EXPECT_TRUE(session.expired());
   EXPECT_FALSE(kept.expired());
 }
 
