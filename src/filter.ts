@@ -47,6 +47,7 @@ function isScalar(value: unknown): value is string | number | boolean | null {
 class Translation {
   #conditions = 0
   #values = 0
+  #units = 0
 
   encodeFilter(filter: unknown, depth: number): string {
     if (depth > filterDepthMax) throw outOfRange(`a filter must not be nested deeper than ${filterDepthMax} levels`)
@@ -71,6 +72,7 @@ class Translation {
   }
 
   #encodePath(path: string, condition: unknown): string {
+    this.#countUnits(path)
     if (!isScalar(condition)) return this.#encodeCondition(path, condition)
     this.#countCondition()
     return `{"eq":${this.#encodeScalar(path, condition)}}`
@@ -108,7 +110,14 @@ class Translation {
     }
     this.#values += 1
     if (this.#values * 2 > filterBytesMax) throw tooLong() // each takes a byte and a separator at least
+    if (typeof value === 'string') this.#countUnits(value)
     return JSON.stringify(value)
+  }
+
+  /** Before it is encoded: a text longer than the engine can hold would be an error without a code. */
+  #countUnits(text: string): void {
+    this.#units += text.length
+    if (this.#units > filterBytesMax) throw tooLong()
   }
 
   #countCondition(): void {

@@ -225,23 +225,15 @@ export interface CheckedSearchOptions {
 
 const searchKeys = ['limit', 'minScore', 'filter', 'exact', 'recall', 'threads', 'signal']
 
-/** Above 0, because to lose everything is no search. */
-function readRecall(value: unknown): number {
-  if (value === undefined) return NaN
-  const recall = checkNumber(value, 'recall', 0, 1)
-  if (recall === 0) throw outOfRange('recall must be above 0')
-  return recall
-}
-
 /** SearchOptions; throws ABORTED for a signal that is aborted already. */
 export function readSearchOptions(options: unknown): CheckedSearchOptions {
   const bag = readBag(options, 'SearchOptions', searchKeys)
-  const { limit, minScore, filter, threads, signal: signalGiven } = bag
+  const { limit, minScore, filter, recall, threads, signal: signalGiven } = bag
   const checked = {
     limit: limit === undefined ? limitDefault : Math.min(checkInteger(limit, 'limit', 1), limitMax),
     minScore: minScore === undefined ? NaN : checkNumber(minScore, 'minScore', -Number.MAX_VALUE, Number.MAX_VALUE),
     exact: readBoolean(bag.exact, 'exact', false),
-    recall: readRecall(bag.recall),
+    recall: recall === undefined ? NaN : checkNumber(recall, 'recall', 0, 1),
     threads: threads === undefined ? 0 : checkInteger(threads, 'threads', 1, threadsMax),
     filter: filter === undefined ? undefined : encodeFilter(filter),
     signal: readSignal(signalGiven, 'signal'),

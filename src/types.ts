@@ -185,8 +185,8 @@ export interface SearchOptions {
    */
   exact?: boolean | undefined
   /**
-   * Above 0, at most 1: the least probability with which the sketches must keep each true hit. Default 0.99, by which
-   * 0.995 and more were measured (docs/search.md); 1 is `exact`. Less is faster. Scores are right whatever it is.
+   * 0..1: the least probability with which the sketches must keep each true hit. Default 0.99, by which 0.995 and more
+   * were measured (docs/search.md); 1 is `exact`. Less is faster, 0 promises least. Scores are right whatever it is.
    */
   recall?: number | undefined
   /**

@@ -22,6 +22,8 @@ const segmentMemoriesDefault = 8192
 const moverIntervalMsDefault = 60_000
 const moverPerSecondDefault = 2000
 const limitDefault = 10
+// More than any store has memories, and a ranking may ask for many times as many without leaving the integers.
+const limitMax = 2 ** 31 - 1
 
 type Bag = Record<string, unknown>
 
@@ -222,7 +224,7 @@ export function readCue(cue: unknown): CheckedCue {
     like,
     id: isRanked ? undefined : id,
     filter: filters.length === 0 ? undefined : ownFilter(filters.length === 1 ? filters[0] : { and: filters }),
-    limit: limit === undefined ? limitDefault : checkInteger(limit, 'limit', 1),
+    limit: limit === undefined ? limitDefault : Math.min(checkInteger(limit, 'limit', 1), limitMax),
     minScore:
       minScore === undefined ? undefined : checkNumber(minScore, 'minScore', -Number.MAX_VALUE, Number.MAX_VALUE),
     weights,

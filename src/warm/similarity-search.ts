@@ -63,10 +63,12 @@ export async function search(host: SearchHost, query: unknown, options: unknown)
 export async function searchMany(host: SearchHost, queries: unknown, options: unknown): Promise<Hit[][]> {
   const checked = readSearchOptions(options)
   if (!Array.isArray(queries)) throw wrongType(`queries must be an array of vectors, not ${describe(queries)}`)
+  // One by one and by number: a hole is an error too, and what a strange array says of its length makes no room.
+  const copies: Float32Array[] = []
+  for (let at = 0; at < queries.length; at++) copies.push(copyVector(checkQuery(queries[at], host.native)))
   const { dimensions } = host.native
-  const vectors = new Float32Array(queries.length * dimensions)
-  // By number, so that a hole is an error too.
-  for (let at = 0; at < queries.length; at++) vectors.set(checkQuery(queries[at], host.native), at * dimensions)
+  const vectors = new Float32Array(copies.length * dimensions)
+  for (const [at, copy] of copies.entries()) vectors.set(copy, at * dimensions)
   const found = await searchOffThread(host, vectors, checked)
   return found.map((triples) => decodeHits(triples, host.reader))
 }

@@ -214,9 +214,13 @@ export function searchContract(makeStore: StoreMaker): void {
     const { store } = temporaryStore(makeStore)
     for (let index = 0; index < 40; index++) store.put({ id: `m${index}`, embedding: [1, index, 3] })
     const hits = store.searchSync([1, 2, 3])
-    const variants: SearchOptions[] = [{ exact: true }, { recall: 0.5 }, { recall: 1 }, { threads: 1 }, { threads: 16 }]
+    const variants: SearchOptions[] = [
+      { exact: true },
+      ...[0, 0.5, 1].map((recall) => ({ recall })),
+      ...[1, 16].map((threads) => ({ threads })),
+    ]
     for (const options of variants) expect(await searchBoth(store, [1, 2, 3], options)).toStrictEqual(hits)
-    for (const recall of [0, -0.1, 1.01, Number.NaN]) {
+    for (const recall of [-0.1, 1.01, Number.NaN, Infinity]) {
       expectMisuse(() => store.searchSync([1, 2, 3], { recall }), RangeError, 'ARGUMENT')
     }
     for (const threads of [0, 1.5, 1025]) {
@@ -237,6 +241,8 @@ export function searchContract(makeStore: StoreMaker): void {
     expect(shortCode(await rejectionOf(store.searchMany([[1, 2, Number.NaN]])))).toBe('NOT_FINITE')
     expect(await rejectionOf(store.searchMany([1, 2, 3] as unknown as Vector[]))).toBeInstanceOf(TypeError)
     expect(await rejectionOf(store.searchMany('no' as unknown as Vector[]))).toBeInstanceOf(TypeError)
+    const holes = await rejectionOf(store.searchMany(new Array<Vector>(2 ** 32 - 1)))
+    expect([holes.constructor.name, shortCode(holes)]).toEqual(['TypeError', 'ARGUMENT'])
     expect(shortCode(await rejectionOf(store.searchMany([[1, 2, 3]], { signal: AbortSignal.abort() })))).toBe('ABORTED')
     const pending = store.searchMany(queries)
     store.close()

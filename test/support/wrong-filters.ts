@@ -75,6 +75,8 @@ export function boundlessFilters(): unknown[] {
     { and: Array.from({ length: 1000 }, () => ({})) },
     { id: { in: Array.from({ length: 17 }, () => 'x'.repeat(2 ** 20)) } },
     { id: { prefix: 'x'.repeat(2 ** 24) } },
+    // Longer than any string may be.
+    { id: { in: Array.from({ length: 8 }, () => 'x'.repeat(2 ** 27)) } },
     { id: { prefix: '\u20ac'.repeat(6_000_000) } },
   ]
 }

@@ -174,6 +174,18 @@ test('a query, a cue and a filter are those of the call, whatever the caller mak
   expect([...entries].map(({ id }) => id)).toEqual(['m1'])
 })
 
+test('a recall may ask for more than there is, however much that is and whatever it ranks by', async () => {
+  const store = await filled()
+  for (const limit of [store.size, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+    for (const weights of [undefined, { similarity: 1, recency: 1 }]) {
+      for (const cue of [{ embedding: [1, 0, 0] }, { like: 'm1' }, {}]) {
+        const found = await store.recall({ ...cue, limit, weights, reinforce: false })
+        expect(found).toHaveLength((await store.recall({ ...cue, limit: 1000, weights, reinforce: false })).length)
+      }
+    }
+  }
+})
+
 test('a cue of an id and an embedding has a score, and must reach the least one', async () => {
   const store = await filled()
   const look = { id: 'm0', embedding: [0, 1, 0], reinforce: false }

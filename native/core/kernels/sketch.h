@@ -91,7 +91,7 @@ class SketchQuery {
 };
 
 /// How many standard deviations a bound needs, so that `recall` of what is above it is kept when each of two bounds
-/// may lose half of the rest. `recall` in (0, 1).
+/// may lose half of the rest. `recall` in [0, 1).
 double ConfidenceOf(double recall);
 
 }  // namespace thermocline::kernels

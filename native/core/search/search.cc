@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -26,6 +27,9 @@ constexpr uint32_t kThreadsDefaultMax = 4;
 // Below so many slots, and when hits are asked for that are not few among them, sketches save nothing.
 constexpr uint64_t kSketchSlotsMin = 4096;
 constexpr uint64_t kSketchSlotsPerHitMin = 16;
+// Between two looks at the cancel flag where hits are scored and sorted: a millisecond at the most dimensions.
+constexpr size_t kScoredAtOnce = 256;
+constexpr size_t kSortedAtOnce = 16384;
 
 Status CheckQuery(const store::Store& store, std::span<const float> query) {
   if (query.size() != store.dimensions()) return Status::Error(ErrorCode::kDimension).set_value(store.dimensions());
@@ -82,7 +86,9 @@ class SearchJob final : public PoolJob {
   /// What has still to be asked of what a mask leaves on.
   const MemoryFilter* unasked_filter() const { return filter_ && !filter_->asks_all() ? &*filter_ : nullptr; }
   void Fail(const Status& status);
-  std::vector<SearchHit> BestOf(const Query& query) const;
+  Result<std::vector<SearchHit>> BestOf(const Query& query) const;
+  bool cancelled() const { return cancel_.load(std::memory_order_relaxed); }
+  bool SortHits(std::vector<SearchHit>& hits) const;
 
   const store::Store& store_;
   const store::Snapshot& snapshot_;
@@ -154,12 +160,12 @@ void SearchJob::Work() {
     const size_t at = next_piece_.fetch_add(1, std::memory_order_relaxed);
     if (at >= pieces_.size()) break;
     if (filter_) {
-      if (cancel_.load(std::memory_order_relaxed)) return Fail(Status::Error(ErrorCode::kAborted));
+      if (cancelled()) return Fail(Status::Error(ErrorCode::kAborted));
       const Chunk& chunk = pieces_[at].chunk;
       filter_->Mark(*chunk.segment, chunk.first, chunk.end, &mask);
     }
     for (size_t i = 0; i < queries_.size(); ++i) {
-      if (cancel_.load(std::memory_order_relaxed)) return Fail(Status::Error(ErrorCode::kAborted));
+      if (cancelled()) return Fail(Status::Error(ErrorCode::kAborted));
       const Status scanned = ScanPiece(pieces_[at], filter_ ? &mask : nullptr, *queries_[i], scans[i]);
       if (!scanned.ok()) return Fail(scanned);
     }
@@ -179,15 +185,21 @@ Result<std::vector<std::vector<SearchHit>>> SearchJob::Run() {
   THERMOCLINE_RETURN_IF_ERROR(status_);
   if (filter_) THERMOCLINE_RETURN_IF_ERROR(filter_->status());
   std::vector<std::vector<SearchHit>> hits;
-  for (const std::unique_ptr<Query>& query : queries_) hits.push_back(BestOf(*query));
+  for (const std::unique_ptr<Query>& query : queries_) {
+    Result<std::vector<SearchHit>> best = BestOf(*query);
+    if (!best.ok()) return best.status();
+    hits.push_back(std::move(*best));
+  }
   return hits;
 }
 
 /// Scores in double precision what can still be among the best.
-std::vector<SearchHit> SearchJob::BestOf(const Query& query) const {
+Result<std::vector<SearchHit>> SearchJob::BestOf(const Query& query) const {
   const SearchRequest& request = query.request;
   std::vector<SearchHit> hits;
+  size_t looked_at = 0;
   for (const Candidate& candidate : query.candidates) {
+    if (looked_at++ % kScoredAtOnce == 0 && cancelled()) return Status::Error(ErrorCode::kAborted);
     // What one thread wanted may be below what another found.
     if (candidate.scanned.score + candidate.scanned.error < query.cut.value()) continue;
     const store::Segment& segment = *candidate.segment;
@@ -197,11 +209,32 @@ std::vector<SearchHit> SearchJob::BestOf(const Query& query) const {
     hits.push_back({score, LoadRelaxed(segment.born(candidate.slot)),
                     Position(segment.number(), LoadRelaxed(segment.record(candidate.slot)))});
   }
-  std::sort(hits.begin(), hits.end(), [](const SearchHit& a, const SearchHit& b) {
-    return a.score != b.score ? a.score > b.score : a.sequence < b.sequence;
-  });
+  if (!SortHits(hits)) return Status::Error(ErrorCode::kAborted);
   if (hits.size() > request.limit) hits.resize(request.limit);
   return hits;
+}
+
+/// Best first. In runs that are merged, since one sort of a million could not be left in time. False: cancelled.
+bool SearchJob::SortHits(std::vector<SearchHit>& hits) const {
+  const auto better = [](const SearchHit& a, const SearchHit& b) {
+    return a.score != b.score ? a.score > b.score : a.sequence < b.sequence;
+  };
+  const auto at = [&hits](size_t place) { return hits.begin() + static_cast<ptrdiff_t>(std::min(place, hits.size())); };
+  for (size_t run = 0; run < hits.size(); run += kSortedAtOnce) {
+    if (cancelled()) return false;
+    std::sort(at(run), at(run + kSortedAtOnce), better);
+  }
+  std::vector<SearchHit> merged;
+  for (size_t width = kSortedAtOnce; width < hits.size(); width *= 2) {
+    merged.clear();
+    merged.reserve(hits.size());
+    for (size_t run = 0; run < hits.size(); run += 2 * width) {
+      if (cancelled()) return false;
+      std::merge(at(run), at(run + width), at(run + width), at(run + 2 * width), std::back_inserter(merged), better);
+    }
+    hits.swap(merged);
+  }
+  return true;
 }
 
 }  // namespace
@@ -215,7 +248,7 @@ Result<std::vector<std::vector<SearchHit>>> SearchMany(store::Store& store, cons
                                                        std::span<const std::span<const float>> queries,
                                                        const std::atomic<bool>& cancel) {
   for (const std::span<const float> query : queries) THERMOCLINE_RETURN_IF_ERROR(CheckQuery(store, query));
-  if (!(request.recall > 0 && request.recall <= 1)) return Status::Error(ErrorCode::kArgumentRange);
+  if (!(request.recall >= 0 && request.recall <= 1)) return Status::Error(ErrorCode::kArgumentRange);
   Result<store::Snapshot> snapshot = store.TakeSnapshot();
   if (!snapshot.ok()) return snapshot.status();
   if (request.limit == 0 || queries.empty()) return std::vector<std::vector<SearchHit>>(queries.size());

@@ -29,7 +29,7 @@ struct SearchRequest {
   std::optional<double> score_min = {};    // inclusive
   const filter::Filter* filter = nullptr;  // which memories may be hits at all; nullptr: all
   bool exact = false;                      // by full embeddings alone
-  double recall = kRecallDefault;          // in (0, 1]: the share of true hits that sketches must not lose; 1: exact
+  double recall = kRecallDefault;          // in [0, 1]: the share of true hits that sketches must not lose; 1: exact
   uint32_t threads = 0;                    // at most this many scan, the caller among them; 0: DefaultThreads
 };
 
