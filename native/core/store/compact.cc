@@ -14,6 +14,7 @@
 #include "core/io/system.h"
 #include "core/store/claim.h"
 #include "core/store/commit_plan.h"
+#include "core/store/file_names.h"
 #include "core/store/log_reader.h"
 #include "core/store/rewriting.h"
 #include "core/store/turn.h"
@@ -107,6 +108,7 @@ Status Store::Compaction::Run(CompactResult* result) {
   result_ = result;
   THERMOCLINE_RETURN_IF_ERROR(Wait());
   const LockGuard guard(*store_.compact_lock_);
+  store_.RemoveLeftBehind(timeout_us_);
   Result<StoreStats> before = store_.Stats();
   if (!before.ok()) return before.status();
   result_->bytes_before = before->bytes_total;
@@ -317,6 +319,54 @@ Status Store::Compaction::DropTombstones() {
   THERMOCLINE_RETURN_IF_ERROR(store_.LockGrowth(timeout_us_));
   const LockGuard guard(*store_.growth_lock_);
   return store_.GrowIndexLocked(used, timeout_us_);
+}
+
+/// Growth lock held. Files of segments that compactions left which died, or could not unlink them: copies that no list
+/// ever named, and runs that were replaced.
+///
+/// Nobody can come to need the files of a number that the newest list does not name although it was given out: numbers
+/// are given out upwards, under the growth lock, and a list never takes one in later but from the compaction that made
+/// it, which holds the compact lock until then. docs/concurrency.md has the rest of the argument.
+Result<std::vector<std::string>> Store::LeftBehind() {
+  Result<std::vector<std::string>> names = io::ListDirectory(directory_);
+  if (!names.ok()) return names.status();
+  // Publishes what a dead owner renamed in: from here on no cell of the index leads to what it replaced.
+  const Result<std::shared_ptr<const format::Meta>> list = NewestList();
+  if (!list.ok()) return list.status();
+  std::erase_if(*names, [&](const std::string& name) {
+    const uint32_t number = SegmentOfFileName(name);
+    const bool is_given_out = number != 0 && number < (*list)->next_segment;
+    return !is_given_out || (*list)->IndexOf(static_cast<SegmentNumber>(number)) >= 0;
+  });
+  return names;
+}
+
+/// Compact lock held. The next first opener would remove them too, but a service may never have one. What cannot be
+/// removed now costs space, and is tried again by the next compaction.
+void Store::RemoveLeftBehind(uint64_t timeout_us) {
+  std::vector<std::string> names;
+  for (bool is_due = true, is_flushed = false; is_due; is_flushed = true) {
+    if (!LockGrowth(timeout_us).ok()) return;
+    {
+      const LockGuard guard(*growth_lock_);
+      Result<std::vector<std::string>> left = LeftBehind();
+      if (!left.ok() || left->empty() || LoadRelaxed(boot_->poison) != 0) return;
+      names = std::move(*left);
+      // The disk may still have the list that names them, when who renamed the present one in did not come to sync it.
+      const bool syncs = MustSyncList();
+      is_due = syncs && StructureIsDue();
+      const Status synced = syncs && !is_due ? directory_.Sync() : Status::Ok();
+      if (!synced.ok()) {
+        static_cast<void>(Poison(synced));  // a later sync would succeed and prove nothing (R8)
+        return;
+      }
+    }
+    // Nor is it known then that the list's own bytes are there; a flush sees to all of it.
+    if (is_due && (is_flushed || !Flush(timeout_us).ok())) return;
+  }
+  for (const std::string& name : names) {
+    if (!io::Unlink(directory_, name.c_str()).ok()) return;
+  }
 }
 
 /// Makes the open segment a sealed one: the next one is opened, and a frame in it moves the tail there. Segments made

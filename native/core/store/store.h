@@ -23,7 +23,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "core/base/ids.h"
@@ -33,6 +32,7 @@
 #include "core/io/file.h"
 #include "core/io/mapping.h"
 #include "core/io/system.h"
+#include "core/io/thread.h"
 #include "core/store/batch.h"
 #include "core/store/memory_index.h"
 #include "core/store/participant.h"
@@ -261,8 +261,9 @@ class Store final : private IdMatcher {
   Result<CopyResult> Backup(const std::string& directory, const std::atomic<bool>& cancel);
 
   // Waiting for commits (wait.cc).
-  /// Calls back once, on a thread of the store, when applied > sequence. Returns a token.
-  uint64_t NotifyAbove(Sequence sequence, std::function<void()> callback);
+  /// Calls back once, on a thread of the store, when applied > sequence. Returns a token. kIo: that thread is not to be
+  /// had; nobody is called back.
+  Result<uint64_t> NotifyAbove(Sequence sequence, std::function<void()> callback);
   /// After it returns the callback is neither running nor called any more.
   void CancelNotify(uint64_t token);
 
@@ -444,6 +445,8 @@ class Store final : private IdMatcher {
   Status FinishRewriting(const format::Meta& list);
   Status FinishDeadRewriting();
   Status SwingToCopy(const format::Meta& list, SegmentNumber copy, uint64_t end);
+  Result<std::vector<std::string>> LeftBehind();
+  void RemoveLeftBehind(uint64_t timeout_us);
   Status SealOpenSegment(uint64_t timeout_us);
   Status ListSmallerNext(uint32_t open, uint64_t timeout_us);
 
@@ -512,7 +515,7 @@ class Store final : private IdMatcher {
   std::mutex companion_mutex_;
   std::unique_ptr<Companion> companion_;
 
-  std::thread helper_;
+  io::Thread helper_;
   std::mutex helper_mutex_;
   std::condition_variable helper_wake_;
   std::atomic<bool> helper_stop_{false};  // written under the mutex
@@ -530,7 +533,7 @@ class Store final : private IdMatcher {
     Sequence sequence;
     std::function<void()> callback;
   };
-  std::thread waiter_;
+  io::Thread waiter_;
   std::mutex waiter_mutex_;
   std::condition_variable waiter_wake_;
   std::vector<Waiter> waiters_;
