@@ -160,13 +160,17 @@ std::shared_ptr<const SegmentKeys> FieldIndex::KeysOf(store::Store& store, const
 }
 
 void FieldIndex::Tend(store::Store& store, const std::atomic<bool>& stop) {
+  // Not the sequence alone: a compaction takes none, and its segments want files, those it replaced their room back, also
+  // from who is idle (R15).
+  const store::Moment now = store.Now();
   std::shared_ptr<const IndexedPaths> present;
-  // Not the sequence alone: a compaction takes none, and its segments want files, those it replaced their room back.
-  const store::Moment moment = store.Now();
+  // Those that the list of a snapshot taken from now on does not name have left it, and are not yet to come.
+  std::vector<uint32_t> known;
   {
     const std::lock_guard<std::mutex> guard(mutex_);
-    if (paths_ == nullptr || tended_ == moment) return;
+    if (paths_ == nullptr || tended_ == now) return;
     present = paths_;
+    for (const auto& [number, keys] : of_segment_) known.push_back(number);
   }
   Result<store::Snapshot> snapshot = store.TakeSnapshot();
   if (!snapshot.ok()) return;
@@ -177,9 +181,9 @@ void FieldIndex::Tend(store::Store& store, const std::atomic<bool>& stop) {
     if (keys == nullptr) return;
     if (i < open) Keep(store, *present, *snapshot->parts[i].segment);
   }
-  ForgetUnlisted(store, *snapshot);
+  ForgetUnlisted(store, *snapshot, known);
   const std::lock_guard<std::mutex> guard(mutex_);
-  if (paths_ == present) tended_ = moment;
+  if (paths_ == present) tended_ = now;
 }
 
 /// Puts the keys of a sealed segment into a file, which takes their place in memory.
@@ -202,18 +206,19 @@ void FieldIndex::Keep(store::Store& store, const IndexedPaths& paths, const stor
   if (std::shared_ptr<SegmentKeys> mapped = ReadFile(store, segment)) of_segment_[Raw(segment.number())] = mapped;
 }
 
-/// Of segments that were rewritten.
-void FieldIndex::ForgetUnlisted(store::Store& store, const store::Snapshot& snapshot) {
+/// Of those that were `known` before the snapshot was taken, the ones that were rewritten.
+void FieldIndex::ForgetUnlisted(store::Store& store, const store::Snapshot& snapshot,
+                                const std::vector<uint32_t>& known) {
   const std::lock_guard<std::mutex> guard(mutex_);
-  std::erase_if(of_segment_, [&](const auto& entry) {
+  for (const uint32_t raw : known) {
+    const auto number = static_cast<SegmentNumber>(raw);
     const bool listed = std::any_of(snapshot.parts.begin(), snapshot.parts.end(),
-                                    [&](const auto& part) { return Raw(part.segment->number()) == entry.first; });
-    if (listed) return false;
+                                    [&](const auto& part) { return part.segment->number() == number; });
+    if (listed) continue;
+    of_segment_.erase(raw);
     // A file that stays only costs space; the next first opener tries again.
-    const auto number = static_cast<SegmentNumber>(entry.first);
     if (may_write_) static_cast<void>(io::Unlink(store.directory(), store::KeysFileName(number).text).ok());
-    return true;
-  });
+  }
 }
 
 /// What binds keys to their paths: the hash of these, each with its length before it.

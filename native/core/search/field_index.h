@@ -99,7 +99,7 @@ class FieldIndex {
 
  private:
   void Keep(store::Store& store, const IndexedPaths& paths, const store::Segment& segment);
-  void ForgetUnlisted(store::Store& store, const store::Snapshot& snapshot);
+  void ForgetUnlisted(store::Store& store, const store::Snapshot& snapshot, const std::vector<uint32_t>& known);
   void WriteFile(store::Store& store, const store::Segment& segment, const SegmentKeys& keys,
                  uint64_t paths_hash) const;
   std::shared_ptr<SegmentKeys> ReadFile(store::Store& store, const store::Segment& segment) const;
