@@ -16,6 +16,15 @@ Result<Sequence> CommitAndFlush(store::Store& store, store::Batch& batch, uint64
 
 void BackgroundCommit::Start(store::Store& store, store::Batch& batch, uint64_t lock_timeout_us, bool flush) {
   store_ = &store;
+  if (!thread_.joinable()) {
+    ::thermocline::Result<io::Thread> started = io::Thread::Start([this] { Run(); });
+    if (!started.ok()) {
+      uint32_t applied = 0;
+      outcome_ = CommitAndFlush(store, batch, lock_timeout_us, flush, &applied);
+      return;
+    }
+    thread_ = std::move(*started);
+  }
   {
     const std::lock_guard<std::mutex> guard(mutex_);
     job_store_ = &store;
@@ -24,7 +33,6 @@ void BackgroundCommit::Start(store::Store& store, store::Batch& batch, uint64_t 
     job_flush_ = flush;
     outcome_.reset();
   }
-  if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   changed_.notify_all();
 }
 
@@ -38,7 +46,7 @@ Result<Sequence> BackgroundCommit::Wait() {
 void BackgroundCommit::Stop() {
   if (!thread_.joinable()) return;
   if (running() && store_->forked()) {
-    thread_.detach();
+    thread_.Detach();
     return;
   }
   {
@@ -46,7 +54,7 @@ void BackgroundCommit::Stop() {
     stop_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  thread_.Join();
   store_ = nullptr;
   stop_ = false;
 }

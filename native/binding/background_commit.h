@@ -9,10 +9,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "core/base/ids.h"
 #include "core/base/status.h"
+#include "core/io/thread.h"
 #include "core/store/batch.h"
 #include "core/store/store.h"
 
@@ -26,7 +26,7 @@ class BackgroundCommit {
   BackgroundCommit& operator=(const BackgroundCommit&) = delete;
 
   bool running() const { return store_ != nullptr; }
-  /// `store` and `batch` live until Wait.
+  /// `store` and `batch` live until Wait. Where no thread is to be had, the caller's commits, here.
   void Start(store::Store& store, store::Batch& batch, uint64_t lock_timeout_us, bool flush);
   /// The outcome of what was started; the batch is empty again.
   Result<Sequence> Wait();
@@ -37,7 +37,7 @@ class BackgroundCommit {
   void Run();
 
   store::Store* store_ = nullptr;  // the owner's view: not nullptr from Start to Wait
-  std::thread thread_;
+  io::Thread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;
   // Under the mutex.

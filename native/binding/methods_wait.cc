@@ -30,10 +30,15 @@ napi_value ChangesWait(napi_env env, napi_callback_info info) {
                                       nullptr, nullptr, CallWaiter, &wait->function) != napi_ok) {
     return nullptr;
   }
+  const Result<uint64_t> noted =
+      handle->store().NotifyAbove(static_cast<Sequence>(GetDouble(env, arguments[0], 0)), [wait] { Fire(wait); });
+  if (!noted.ok()) {
+    napi_release_threadsafe_function(wait->function, napi_tsfn_abort);
+    return Throw(env, noted.status());
+  }
+  wait->store_token = *noted;
   const uint32_t token = handle->next_wait++;
   handle->waits[token] = wait;
-  wait->store_token =
-      handle->store().NotifyAbove(static_cast<Sequence>(GetDouble(env, arguments[0], 0)), [wait] { Fire(wait); });
   return Number(env, token);
 }
 

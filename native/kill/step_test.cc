@@ -287,7 +287,9 @@ TEST(Step, AFollowerSeesACommitWhoseWriterDiedBeforeTheWakeUp) {
   uint64_t seen_at = 0;  // by the waiter's thread
   const auto follow = [&](Sequence since) {
     StoreRelease(seen_at, uint64_t{0});
-    return store.NotifyAbove(since, [&] { StoreRelease(seen_at, io::NowMonotonicMicroseconds()); });
+    const auto noted = store.NotifyAbove(since, [&] { StoreRelease(seen_at, io::NowMonotonicMicroseconds()); });
+    EXPECT_OK(noted);
+    return noted.ok() ? *noted : 0;
   };
   // With somebody following, so that the traced run takes the path of the wake-up too.
   uint64_t token = follow(UINT64_MAX - 1);

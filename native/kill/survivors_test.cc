@@ -80,16 +80,17 @@ void RunFollower(store::Store& store, Oracle& oracle, uint32_t child) {
     bool called = false;
     const uint64_t stopped = LoadAcquire(oracle.stopped[child]);
     const uint64_t begin = io::NowMonotonicMicroseconds();
-    const uint64_t token = store.NotifyAbove(store.sequence(), [&] {
+    const Result<uint64_t> token = store.NotifyAbove(store.sequence(), [&] {
       const std::lock_guard<std::mutex> guard(mutex);
       called = true;
       wake.notify_one();
     });
+    if (!token.ok()) break;
     {
       std::unique_lock<std::mutex> guard(mutex);
       while (!called && LoadAcquire(oracle.stop) == 0) wake.wait_for(guard, std::chrono::milliseconds(20));
     }
-    store.CancelNotify(token);
+    store.CancelNotify(*token);
     if (!called) break;
     if (LoadAcquire(oracle.measuring) != 0) NoteWorst(region.worst_feed_us, begin, oracle, child, stopped);
     ++region.feeds;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <thread>
 
 #include "core/io/system.h"
+#include "core/io/thread.h"
 
 namespace thermocline::search {
 namespace {
@@ -36,7 +36,12 @@ void ScanPool::Run(PoolJob& job, uint32_t threads) {
     const std::lock_guard<std::mutex> guard(mutex_);
     tickets_.push_back(&ticket);
     // As many as the largest search asked for, however many searches there are: more would only share the cores.
-    for (; threads_ < ticket.wanted; ++threads_) std::thread([this] { RunThread(); }).detach();
+    // Where there are no more to be had, fewer do it: the caller alone, if need be.
+    for (; threads_ < ticket.wanted; ++threads_) {
+      Result<io::Thread> started = io::Thread::Start([this] { RunThread(); });
+      if (!started.ok()) break;
+      started->Detach();
+    }
   }
   wake_.notify_all();
   job.Work();

@@ -270,7 +270,7 @@ TEST(LostFile, WaitersAreCalledWhenTheCommitsTheyWaitForCannotComeAnyMore) {
   test::StoreFixture store(4);
   ASSERT_OK(store.Open());
   std::atomic<bool> called{false};
-  store->NotifyAbove(100, [&] { called.store(true); });
+  ASSERT_OK(store->NotifyAbove(100, [&] { called.store(true); }));
   Cut(store.Join("cache"), 0);
   while (!called.load()) std::this_thread::yield();
   EXPECT_ERROR(store->CheckFiles(), ErrorCode::kCorrupt);

@@ -116,7 +116,15 @@ Status Store::OpenAt(const std::string& path, const OpenOptions& options) {
   }
   if (first_opener) RemoveUnlisted();
   // Also for who only reads: an idle process must let go of segments that others replaced.
-  if (options.with_helper) helper_ = std::thread([this] { RunHelper(); });
+  if (options.with_helper) {
+    Result<io::Thread> started = io::Thread::Start([this] { RunHelper(); });
+    if (!started.ok()) {
+      LeaveSession(lock_file_, self_);
+      joined_ = false;
+      return started.status();
+    }
+    helper_ = std::move(*started);
+  }
   open_ms_ = static_cast<double>(io::NowMonotonicMicroseconds() - begin) / 1000.0;
   return Status::Ok();
 }

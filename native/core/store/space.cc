@@ -366,7 +366,7 @@ void Store::StopHelper() {
     helper_leaves_.store(true);
   }
   helper_wake_.notify_one();
-  helper_.join();
+  helper_.Join();
 }
 
 /// Backs blocks and log some way beyond what is used. In steps, because writers who come to the end wait for the lock.

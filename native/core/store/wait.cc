@@ -22,13 +22,16 @@ constexpr uint64_t kWaitMicroseconds = 40000;
 
 }  // namespace
 
-uint64_t Store::NotifyAbove(Sequence sequence, std::function<void()> callback) {
+Result<uint64_t> Store::NotifyAbove(Sequence sequence, std::function<void()> callback) {
   const std::lock_guard<std::mutex> guard(waiter_mutex_);
   const uint64_t token = next_token_++;
-  waiters_.push_back({token, sequence, std::move(callback)});
   if (!waiter_.joinable()) {
-    waiter_ = std::thread([this] { RunWaiter(); });
+    Result<io::Thread> started = io::Thread::Start([this] { RunWaiter(); });
+    if (!started.ok()) return started.status();
+    waiter_ = std::move(*started);
+    waiters_.push_back({token, sequence, std::move(callback)});  // it asks for the mutex first
   } else {
+    waiters_.push_back({token, sequence, std::move(callback)});
     waiter_wake_.notify_one();
     FetchAdd(session_->wake, 1u);
     io::FutexWake(session_->wake, 0x7FFFFFFFu);
@@ -80,7 +83,7 @@ void Store::StopWaiter() {
   }
   FetchAdd(session_->wake, 1u);
   io::FutexWake(session_->wake, 0x7FFFFFFFu);
-  waiter_.join();
+  waiter_.Join();
 }
 
 void Store::WakeFollowers() {

@@ -16,11 +16,13 @@ constexpr uint64_t kGiveUpAfter = 5000000;
 class Follower {
  public:
   Follower(Store& store, Sequence sequence) : store_(store) {
-    token_ = store.NotifyAbove(sequence, [this] {
+    const Result<uint64_t> token = store.NotifyAbove(sequence, [this] {
       const std::lock_guard<std::mutex> guard(mutex_);
       called_at_ = io::NowMonotonicMicroseconds();
       wake_.notify_one();
     });
+    EXPECT_OK(token);
+    if (token.ok()) token_ = *token;
   }
   ~Follower() { store_.CancelNotify(token_); }
   Follower(const Follower&) = delete;
