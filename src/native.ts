@@ -98,6 +98,8 @@ export interface Addon {
   readonly kernel: string
   /** Once per environment, before anything else: how the addon makes the errors it throws. */
   setErrorFactory(makeError: MakeError): void
+  /** Searches, checks, compactions and backups of all handles of this environment end soon. Before it exits. */
+  interruptJobs(): void
   open(path: string, options: NativeOpenOptions): NativeStore
   salvage(from: string, to: string): Promise<{ memories: number; lost: number }>
 }
@@ -312,3 +314,6 @@ export interface NativeStore {
 const override = process.env.THERMOCLINE_ADDON // tests load a build with a planted bug
 
 export const addon = (override ? require(override) : loadBinary(join(__dirname, '..'))) as Addon
+
+// Node waits for its thread pool before it exits. A search that nobody will hear of must not keep a process for seconds.
+process.once('exit', () => addon.interruptJobs())

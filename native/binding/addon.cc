@@ -105,6 +105,12 @@ napi_value SetErrorFactory(napi_env env, napi_callback_info info) {
   return Undefined(env);
 }
 
+/// A process or worker that exits waits for the thread pool: what nobody will hear of any more is not worth the wait.
+napi_value InterruptJobs(napi_env env, napi_callback_info) {
+  for (Handle* handle : Environment::Of(env).handles) handle->InterruptJobs();
+  return Undefined(env);
+}
+
 void CleanUp(void* data) {
   // Handles first: their buffers are detached and their waits ended while the environment still exists.
   auto* environment = static_cast<Environment*>(data);
@@ -176,6 +182,7 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "limits", MakeLimits(env));
   napi_set_named_property(env, exports, "kernel", Text(env, kernels::Best().name, true));
   SetFunction(env, exports, "setErrorFactory", SetErrorFactory);
+  SetFunction(env, exports, "interruptJobs", InterruptJobs);
   SetFunction(env, exports, "open", Handle::Open);
   SetFunction(env, exports, "salvage", Salvage);
   return exports;

@@ -95,10 +95,8 @@ void Handle::Close() {
   if (closed()) return;
   auto& handles = Environment::Of(env_).handles;
   std::erase(handles, this);
-  closing->store(true);
+  InterruptJobs();
   background.Stop();  // it may be reading the arrays
-  for (auto& [token, cancel] : searches) cancel->store(true);
-  for (auto& [token, cancel] : compactions) cancel->store(true);
   EndWaits(*this);
   for (Holder* holder : holders_) {
     holder->LetGo();
@@ -130,7 +128,21 @@ void Handle::Close() {
   slab_length = 0;
   if (scope != nullptr) napi_close_handle_scope(env_, scope);
   single.Clear();
+  for (const std::shared_ptr<JobUse>& use : job_uses_) use->CloseHandle();
+  job_uses_.clear();
   use_.reset();
+}
+
+std::shared_ptr<JobUse> Handle::MakeJobUse() {
+  std::erase_if(job_uses_, [](const auto& use) { return use.use_count() == 1; });  // those of jobs that are gone
+  job_uses_.push_back(std::make_shared<JobUse>(use_));
+  return job_uses_.back();
+}
+
+void Handle::InterruptJobs() {
+  closing->store(true);
+  for (auto& [token, cancel] : searches) cancel->store(true);
+  for (auto& [token, cancel] : compactions) cancel->store(true);
 }
 
 void Handle::Join(Holder& holder) {

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -82,6 +83,31 @@ class StoreUse {
   std::shared_ptr<store::Store> store_;
 };
 
+/// A job's use of the store. Of the job's end and the handle's close the later one gives it back, on its own thread: a
+/// process that exits right after a close waits for its jobs, but not for what they would do on the JavaScript thread.
+class JobUse {
+ public:
+  explicit JobUse(std::shared_ptr<StoreUse> use) : use_(std::move(use)) {}
+  /// The job has run.
+  void EndJob() { GiveBackIfLast(job_ended_, handle_closed_); }
+  /// The handle is closed.
+  void CloseHandle() { GiveBackIfLast(handle_closed_, job_ended_); }
+  void GiveBack() { GiveBackIfLast(job_ended_, true); }
+
+ private:
+  void GiveBackIfLast(bool& now, const bool& other) {
+    std::shared_ptr<StoreUse> use;  // given back without the mutex: that may close the store
+    const std::lock_guard<std::mutex> guard(mutex_);
+    now = true;
+    if (other) use.swap(use_);
+  }
+
+  std::mutex mutex_;
+  std::shared_ptr<StoreUse> use_;
+  bool job_ended_ = false;
+  bool handle_closed_ = false;
+};
+
 /// What holds segments mapped beyond a call, for as long as a JavaScript object lives, which may be collected late or
 /// never. The handle's close makes it let go before. JavaScript thread.
 class Holder {
@@ -117,6 +143,8 @@ class Handle {
   Handle& operator=(const Handle&) = delete;
 
   void Close();
+  /// Jobs that can be given up end soon. A flush goes on.
+  void InterruptJobs();
   bool closed() const { return use_ == nullptr; }
   store::Store& store() const { return use_->store(); }
   const std::shared_ptr<StoreUse>& use() const { return use_; }
@@ -159,6 +187,9 @@ class Handle {
   std::vector<char16_t> units_buffer;
   std::vector<char> content_buffer;
   std::vector<char> metadata_buffer;
+  /// For a job that is to be started.
+  std::shared_ptr<JobUse> MakeJobUse();
+
   std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> searches;
   std::map<uint32_t, std::shared_ptr<std::atomic<bool>>> compactions;
   std::map<uint32_t, std::shared_ptr<ChangeWait>> waits;
@@ -182,6 +213,7 @@ class Handle {
   uint64_t lock_timeout_us_;
   napi_ref numbers_reference_ = nullptr;
   std::vector<napi_ref> buffers_;  // weak; detached at close
+  std::vector<std::shared_ptr<JobUse>> job_uses_;
   std::unordered_set<Holder*> holders_;
 };
 

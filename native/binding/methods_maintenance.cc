@@ -10,7 +10,7 @@ namespace {
 
 class FlushJob final : public Job {
  public:
-  explicit FlushJob(const Handle& handle)
+  explicit FlushJob(Handle& handle)
       : Job(handle), syncs_(handle.durability() != store::Durability::kNone), wanted_(store().sequence()) {}
   void Run() override {
     if (syncs_) status_ = store().FlushUpTo(wanted_, lock_timeout_us_);
@@ -32,7 +32,7 @@ napi_value Flush(napi_env env, napi_callback_info info) {
 
 class VerifyJob final : public Job {
  public:
-  explicit VerifyJob(const Handle& handle) : Job(handle) {}
+  explicit VerifyJob(Handle& handle) : Job(handle) {}
   void Run() override {
     ::thermocline::Result<store::VerifyReport> report = store().Verify(*closing_);
     if (report.ok()) {
@@ -74,7 +74,7 @@ napi_value Verify(napi_env env, napi_callback_info info) {
 
 class CompactJob final : public Job {
  public:
-  CompactJob(const Handle& handle, std::shared_ptr<std::atomic<bool>> cancel)
+  CompactJob(Handle& handle, std::shared_ptr<std::atomic<bool>> cancel)
       : Job(handle), cancel_(std::move(cancel)) {}
   void Run() override {
     ::thermocline::Result<store::CompactResult> compacted = store().Compact(lock_timeout_us_, *cancel_);
@@ -134,7 +134,7 @@ Status ReadPath(napi_env env, napi_value value, std::string* out) {
 
 class BackupJob final : public Job {
  public:
-  BackupJob(const Handle& handle, std::string directory) : Job(handle), directory_(std::move(directory)) {}
+  BackupJob(Handle& handle, std::string directory) : Job(handle), directory_(std::move(directory)) {}
   void Run() override {
     ::thermocline::Result<store::CopyResult> copied = store().Backup(directory_, *closing_);
     if (copied.ok()) {

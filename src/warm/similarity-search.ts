@@ -82,7 +82,7 @@ async function searchOffThread(
   const { limit, minScore, exact, recall, threads, filter } = options
   const token = ++lastToken
   const scan = native.searchMany(vectors, limit, minScore, exact, recall, threads, filter, token)
-  const found = await pending.interruptible(scan, () => native.searchCancel(token), options.signal)
+  const found = await pending.interruptibleToItsEnd(scan, () => native.searchCancel(token), options.signal)
   // The store may have been closed between the scan's end and this turn.
   if (host.isClosed()) throw closedError()
   return found

@@ -1,8 +1,9 @@
 // Goal: opening, sharing and closing leave nothing behind in the process and lose nothing. Method: descriptors and
 // mappings are counted in /proc, workers and child processes are ended in every way.
 
-import { existsSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { open, type Store } from 'thermocline'
@@ -126,8 +127,116 @@ test('close with much pending settles every promise, and the last handle gives e
     store.close()
     await Promise.all(flushes)
     for (const error of await Promise.all(pending)) expect(shortCode(error as never)).toBe('CLOSED')
-    expect(await settle(() => mappingsOf(directory).length === 0)).toBe(true)
+    expect(mappingsOf(directory)).toEqual([])
   }
+})
+
+// Goal: who closes and awaits what was pending may remove or copy the directory. Method: each kind of pending work alone.
+test.each([
+  ['search', (store: Store) => store.search(new Float32Array(8).fill(1), { exact: true })],
+  ['searchMany', (store: Store) => store.searchMany(Array.from({ length: 50 }, () => new Float32Array(8).fill(1)))],
+  ['verify', (store: Store) => store.verify()],
+  ['compact', (store: Store) => store.compact()],
+  ['backup', (store: Store) => store.backup(`${temporaryDirectory()}/copy`)],
+])('a %s that a close ends rejects when the store is closed', async (_name, begin) => {
+  for (let round = 0; round < 5; round++) {
+    const { store, directory } = filled()
+    const pending = rejectionOf(begin(store))
+    store.close()
+    expect(shortCode(await pending)).toBe('CLOSED')
+    expect(mappingsOf(directory)).toEqual([])
+    rmSync(directory, { recursive: true })
+  }
+})
+
+// Goal: the last close makes the store durable, also when the process exits at once and something is pending. Method:
+// whoever opens it in another boot finds the marker of a clean close.
+test.each([
+  ['search', 'for (let at = 0; at < 8; at++) store.search(query).catch(() => {})'],
+  ['verify', 'store.verify().catch(() => {})'],
+  ['flush', 'store.flush()'],
+  ['flush and a search that have ended', 'store.flush(); store.search(query); wait(50)'],
+])('a process that closes and exits with a pending %s has closed the store', (_name, begin) => {
+  const directory = `${temporaryDirectory()}/store`
+  const program = `
+    const wait = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+    const store = open(args[0], { dimensions: 8 })
+    const query = new Float32Array(8).fill(1)
+    for (let at = 0; at < 3000; at++) store.put({ id: 'm' + at, embedding: new Float32Array(8).fill(at + 1) })
+    ${begin}
+    store.close()
+    process.exit(0)
+  `
+  expect(outcomeOf(runProgram(program, [directory]))).toEqual({ status: 0, signal: null })
+  const inAnotherBoot = ['env', 'THERMOCLINE_BOOT_ID=another']
+  const look = 'const store = open(args[0]); const { recovered, memories } = store.stats(); console.log(recovered, memories)'
+  expect(runProgram(look, [directory], inAnotherBoot).stdout).toBe('false 3000\n')
+})
+
+// Goal: a process that exits does not go on for as long as a check, a compaction or a backup of a large store takes.
+// Method: the exit comes when a backup has begun; had it gone on, its target would be there.
+test.each(['main', 'worker'])('an exit of a %s thread gives a backup up that is under way', (thread) => {
+  const directory = temporaryDirectory()
+  const body = `
+    const { readdirSync } = require('node:fs')
+    const store = open(directory + '/store', { dimensions: 64, durability: 'none' })
+    store.putMany(Array.from({ length: 30000 }, (_, at) => ({ id: 'm' + at, embedding: new Float32Array(64).fill(at + 1) })))
+    store.backup(directory + '/copy').catch(() => {})
+    const leave = () => {
+      if (readdirSync(directory).some((name) => name.startsWith('.thermocline-copy'))) process.exit(0)
+      setImmediate(leave)
+    }
+    leave()
+  `
+  const program = `
+    const { createRequire } = await import('node:module')
+    const { Worker } = await import('node:worker_threads')
+    const require = createRequire(process.cwd() + '/package.json')
+    const main = require.resolve('thermocline')
+    const source = 'const { workerData } = require("node:worker_threads"); const { open } = require(workerData.main);' +
+      'const { directory } = workerData;' + args[2]
+    if (args[1] === 'main') new Function('open', 'directory', 'require', args[2])(open, args[0], require)
+    else new Worker(source, { eval: true, execArgv: [], workerData: { main, directory: args[0] } })
+  `
+  const child = runProgram(program, [directory, thread, body])
+  expect(outcomeOf(child)).toEqual({ status: 0, signal: null })
+  expect(readdirSync(directory).filter((name) => !name.endsWith('.lock'))).toEqual(['store'])
+})
+
+/** Runs what follows in a process that gets no more threads, whoever runs the tests: root is never refused one. */
+const withoutThreads = `
+  const { execFileSync } = await import('node:child_process')
+  const { readFile } = await import('node:fs/promises')
+  await Promise.all(Array.from({ length: 8 }, () => readFile('/proc/self/status'))) // Node's own threads are there now
+  if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534) }
+  const setThreads = (most) => execFileSync('prlimit', ['--pid', String(process.pid), '--nproc=' + most + ':'])
+`
+
+test('where the system gives no more threads, what needs one is done without or rejects, and the process lives', () => {
+  const directory = temporaryDirectory()
+  chmodSync(directory, 0o777)
+  const program = `
+    ${withoutThreads}
+    const store = open(args[0] + '/store', { dimensions: 256 })
+    const said = []
+    const codeOf = (error) => error.code + ' ' + error.details.errno
+    setThreads(0)
+    try { open(args[0] + '/other', { dimensions: 8 }) } catch (error) { said.push(codeOf(error)) }
+    const memories = Array.from({ length: 5000 }, (_, at) => ({ id: 'm' + at, embedding: new Float32Array(256).fill(at + 1) }))
+    said.push(store.putMany(memories).count)
+    await store.changes({ since: 5000, follow: true }).next().catch((error) => said.push(codeOf(error)))
+    said.push((await store.search(new Float32Array(256).fill(1), { threads: 4, exact: true, limit: 3 })).length)
+    await store.flush()
+    said.push((await store.verify()).memories)
+    store.close()
+    console.log(said.join())
+  `
+  const child = runProgram(program, [directory])
+  const refused = `THERMOCLINE_IO ${constants.errno.EAGAIN}`
+  expect([outcomeOf(child), child.stdout]).toEqual([
+    { status: 0, signal: null },
+    `${refused},5000,${refused},3,5000\n`,
+  ])
 })
 
 test('a store that nobody closed and nobody holds is given back when it is collected', () => {
