@@ -1,10 +1,12 @@
 // T27: who takes part in a store, and what the write lock does when its owner is stopped or killed.
 
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { basename, join, relative } from 'node:path'
 import { open, type Store } from 'thermocline'
 import { stampedMemory, stampedProblem } from '../support/memories.mjs'
+import { root } from '../support/processes.js'
 import { type Child, codeOf, expectNone, isNightly, patience, percentile, processTest, sleep } from './support/scene.js'
 
 /** Few, so that a batch is under the lock for much of its time. */
@@ -108,6 +110,42 @@ processTest('a bind mount of the directory is the same store', async (scene) => 
   } finally {
     execFileSync('umount', ['-l', mounted])
   }
+})
+
+// Two versions of the package in one process have nothing of each other's but the files.
+processTest('a second copy of the package in one process is a second participant of the same store', async (scene) => {
+  const copy = scene.path('copy')
+  for (const part of ['package.json', 'dist', join('build', 'Release', 'thermocline.node')]) {
+    cpSync(join(root, part), join(copy, part), { recursive: true })
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+  const other = createRequire(join(copy, 'package.json'))('./dist/index.js') as { open: typeof open }
+  if (other.open === open) throw new Error('the copy is the package itself')
+  const directory = scene.path('store')
+  const first = scene.open(directory, { dimensions: 2 })
+  const second = other.open(directory)
+  const problems: string[] = []
+  const feed = second.changes({ since: 0, follow: true })
+  const ids = Array.from({ length: 600 }, (_, at) => `m-${at}`)
+  for (const [at, id] of ids.entries()) (at % 2 === 0 ? first : second).put({ id, embedding: [at, 1] })
+  for (const id of ids) {
+    const { value } = await feed.next()
+    if (value?.id !== id) problems.push(`the feed gives ${value?.id} for ${id}`)
+  }
+  await second.compact()
+  for (const store of [first, second]) {
+    const { participants, segments } = store.stats()
+    if (participants !== 2) problems.push(`participants is ${participants}`)
+    if (segments < 2) problems.push(`${segments} segments`)
+    problems.push(...ids.filter((id) => !store.has(id)).map((id) => `${id} is not there`))
+    if (!(await store.verify()).ok) problems.push('verify finds problems')
+  }
+  first.close()
+  second.put({ id: 'after the other' })
+  second.close()
+  const again = scene.open(directory)
+  if (again.size !== ids.length + 1 || again.stats().recovered) problems.push('the last close was no clean one')
+  expectNone(problems)
 })
 
 /** Puts once; how it ended and how long it took. */
