@@ -35,10 +35,21 @@ async function terminateAll(from, to) {
   await collectGarbage()
 }
 
+/** What is held when the helper has let go of segments that compactions replaced, which takes it a moment. */
+async function countSettled() {
+  for (const deadline = Date.now() + task.settleMsMax; ; await sleep(5)) {
+    const { segments } = store.stats()
+    const resources = countResources(task.path)
+    if (resources.descriptorsOfStore <= task.descriptorsBeside + 2 * segments || Date.now() > deadline) {
+      return { ...resources, segments }
+    }
+  }
+}
+
 await terminateAll(0, task.warmUp)
-const before = { ...countResources(task.path), segments: store.stats().segments }
+const before = await countSettled()
 await terminateAll(task.warmUp, task.warmUp + task.terminations)
-const after = { ...countResources(task.path), segments: store.stats().segments }
+const after = await countSettled()
 const problems = []
 for (let at = 0; at < seeded; at++) {
   const memory = store.get(`m-${at}`)

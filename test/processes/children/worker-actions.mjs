@@ -4,6 +4,8 @@
 // Each is called again and again with a store that holds `m-0` to `m-63`; `at` counts the calls. What it starts and
 // does not await is on purpose: promises must be pending when the end comes.
 
+import { threadId } from 'node:worker_threads'
+
 export const dimensions = 32
 export const seeded = 64
 
@@ -26,6 +28,25 @@ function keep(value) {
   if (kept.length > 100) kept.length = 0
 }
 
+const pending = new Set()
+
+/** Starts it unless the one before is still under way. */
+function once(name, start) {
+  if (pending.has(name)) return
+  pending.add(name)
+  const forget = () => pending.delete(name)
+  start().then(forget, forget)
+}
+
+/** The buffer of views in other hands, their copy where the engine does not give it up. */
+function passOn(buffer) {
+  try {
+    return structuredClone(buffer, { transfer: [buffer] })
+  } catch {
+    return structuredClone(buffer)
+  }
+}
+
 function* inputs(at, during) {
   for (let offset = 0; offset < 40; offset++) {
     if (offset === 20) during()
@@ -33,7 +54,7 @@ function* inputs(at, during) {
   }
 }
 
-/** `during` runs in the middle of those actions that call user code, after the others. */
+/** `during` runs in the middle of those actions that call user code, after the others. `path`: the store's. */
 export const actions = {
   put(store, at, during) {
     store.put(memoryAt(at % seeded))
@@ -50,6 +71,21 @@ export const actions = {
     store.update(`m-${at % seeded}`, { content: `content of ${at % seeded}` })
     during()
   },
+  write(store, at, during) {
+    const id = `passing-${at % 3}`
+    store.write([{ put: { ...memoryAt(at), id } }, { put: memoryAt(at % seeded) }, { delete: id }])
+    during()
+  },
+  // One at a time: whoever ends waits for all that it queued.
+  compact(store, at, during) {
+    store.put(memoryAt(at % seeded))
+    once('compact', () => store.compact())
+    during()
+  },
+  backup(store, at, during, _reopen, path) {
+    once('backup', () => store.backup(`${path}/../copy-${process.pid}-${threadId}-${at}`))
+    during()
+  },
   flush(store, at, during) {
     store.put(memoryAt(at % seeded))
     store.flush().catch(pass)
@@ -57,7 +93,7 @@ export const actions = {
   },
   search(store, _at, during) {
     store.search(query, { limit: 5 }).catch(pass)
-    store.search(query, { limit: 5 }).catch(pass)
+    store.searchMany([query, query], { limit: 5 }).catch(pass)
     during()
   },
   verify(store, _at, during) {
@@ -73,6 +109,7 @@ export const actions = {
     const view = store.view(`m-${at % seeded}`)
     keep(view)
     if (at % 2 === 0) keep(view.content)
+    if (at % 5 === 0) keep(passOn(view.embedding.buffer))
     during()
   },
   follow(store, at, during) {
