@@ -74,8 +74,7 @@ napi_value Verify(napi_env env, napi_callback_info info) {
 
 class CompactJob final : public Job {
  public:
-  CompactJob(Handle& handle, std::shared_ptr<std::atomic<bool>> cancel)
-      : Job(handle), cancel_(std::move(cancel)) {}
+  CompactJob(Handle& handle, std::shared_ptr<std::atomic<bool>> cancel) : Job(handle), cancel_(std::move(cancel)) {}
   void Run() override {
     ::thermocline::Result<store::CompactResult> compacted = store().Compact(lock_timeout_us_, *cancel_);
     if (compacted.ok()) {

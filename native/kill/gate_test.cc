@@ -68,8 +68,8 @@ bool HasAll(store::Store& store) {
 void RunOpener(const std::string& path, Region& region, int number) {
   while (LoadAcquire(region.go) == 0) io::YieldThread();
   const auto opened = store::Store::Open(path, OptionsOf());
-  const bool right = opened.ok() && HasAll(**opened) &&
-                     test::PutText(**opened, "by " + std::to_string(number), "written").ok();
+  const bool right =
+      opened.ok() && HasAll(**opened) && test::PutText(**opened, "by " + std::to_string(number), "written").ok();
   if (opened.ok()) StoreRelease(region.recovered[number], uint64_t{(*opened)->Stats()->recovered});
   StoreRelease(region.wrong[number], uint64_t{!right});
   StoreRelease(region.opened[number], uint64_t{1});

@@ -169,7 +169,8 @@ test.each([
   `
   expect(outcomeOf(runProgram(program, [directory]))).toEqual({ status: 0, signal: null })
   const inAnotherBoot = ['env', 'THERMOCLINE_BOOT_ID=another']
-  const look = 'const store = open(args[0]); const { recovered, memories } = store.stats(); console.log(recovered, memories)'
+  const look =
+    'const store = open(args[0]); const { recovered, memories } = store.stats(); console.log(recovered, memories)'
   expect(runProgram(look, [directory], inAnotherBoot).stdout).toBe('false 3000\n')
 })
 
@@ -233,10 +234,7 @@ test('where the system gives no more threads, what needs one is done without or 
   `
   const child = runProgram(program, [directory])
   const refused = `THERMOCLINE_IO ${constants.errno.EAGAIN}`
-  expect([outcomeOf(child), child.stdout]).toEqual([
-    { status: 0, signal: null },
-    `${refused},5000,${refused},3,5000\n`,
-  ])
+  expect([outcomeOf(child), child.stdout]).toEqual([{ status: 0, signal: null }, `${refused},5000,${refused},3,5000\n`])
 })
 
 test('a store that nobody closed and nobody holds is given back when it is collected', () => {
