@@ -227,10 +227,10 @@ export interface Store {
   locate(id: string): Location | undefined
 
   /**
-   * Closes the store. Idempotent. Pending `search`, `searchMany`, `verify`, `compact`, `backup` and followed `changes` reject with CLOSED as
-   * soon as nothing of them goes on, a running `flush` completes, views get length 0. The last close on a store makes it
-   * durable, unless `durability: 'none'`: at once, or when the last of these has ended, also in a process that exits. Who
-   * wants to move or remove the directory awaits them, or `[Symbol.asyncDispose]`.
+   * Closes the store. Idempotent. Pending `search`, `searchMany`, `verify`, `compact`, `backup` and followed `changes`
+   * reject with CLOSED as soon as nothing of them goes on, a running `flush` completes, views get length 0. The last
+   * close on a store makes it durable, unless `durability: 'none'`: at once, or when the last of these has ended, also in
+   * a process that exits. Who wants to move or remove the directory awaits them, or `[Symbol.asyncDispose]`.
    */
   close(): void
 
