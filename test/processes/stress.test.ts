@@ -19,7 +19,7 @@ const dimensions = 16
 
 processTest('after a stress of two processes each id is as the last of its writes left it', async (scene) => {
   const directory = scene.path('store')
-  const store = scene.open(directory, { dimensions })
+  const store = scene.open(directory, { dimensions, autoCompact: false }) // the feed is read from its beginning
   const children = Array.from({ length: processes }, (_, index) =>
     scene.start('host.mjs', {
       script: './stress-writer.mjs',

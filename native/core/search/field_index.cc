@@ -160,8 +160,8 @@ std::shared_ptr<const SegmentKeys> FieldIndex::KeysOf(store::Store& store, const
 }
 
 void FieldIndex::Tend(store::Store& store, const std::atomic<bool>& stop) {
-  // Not the sequence alone: a compaction takes none, and its segments want files, those it replaced their room back, also
-  // from who is idle (R15).
+  // Not the sequence alone: a compaction takes none, and its segments want files, those it replaced their room back,
+  // also from who is idle (R15).
   const store::Moment now = store.Now();
   std::shared_ptr<const IndexedPaths> present;
   // Those that the list of a snapshot taken from now on does not name have left it, and are not yet to come.

@@ -6,7 +6,7 @@ import { open } from 'thermocline'
 import { hashOf, randomFrom, stampedMemory, stampedProblem } from '../../support/memories.mjs'
 
 const { directory, worker, seed, dimensions, operations, hotIds, coldIds, counters, increments } = workerData
-const store = open(directory, { dimensions })
+const store = open(directory, { dimensions, autoCompact: false })
 const random = randomFrom(hashOf(`${seed} ${worker}`))
 const below = (bound) => Math.floor(random() * bound)
 const pickId = () => (below(2) === 0 ? `hot-${below(hotIds)}` : `cold-${below(coldIds)}`)
