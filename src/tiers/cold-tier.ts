@@ -191,13 +191,15 @@ export class ColdTier implements Tier {
 
   /** Opens every file of a snapshot and keeps it open until `unpin`. False: the snapshot is not of now any more. */
   pin(snapshot: CatalogueSnapshot): boolean {
+    // Before they are opened: the root may be replaced meanwhile, and to open one gives those back that it left out.
+    this.#pin(snapshot.counting.keys(), 1)
     try {
       for (const segment of snapshot.root.segments) this.segment(segment)
     } catch (error) {
+      this.unpin(snapshot)
       if (error instanceof StaleRoot) return false
       throw error
     }
-    this.#pin(snapshot.counting.keys(), 1)
     return true
   }
 

@@ -1,7 +1,7 @@
 // Moves under fire: movers killed at every step, writers and readers in threads and processes while a mover runs.
 
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
@@ -112,6 +112,46 @@ test(
   },
   testMsMax,
 )
+
+test('a cold file that another process rewrites while a search opens the others is still searched', async () => {
+  const directory = temporaryDirectory()
+  const cold = { segmentMemories: 64 }
+  const filled = openTiered(directory, { dimensions: 2, durability: 'none', mover: false, cold })
+  filled.putMany(memories.slice(0, 256))
+  await filled.maintain({ demote: memories.slice(0, 256).map(({ id }) => id) })
+  filled.close()
+  const names = readdirSync(join(directory, 'cold')).filter((name) => name.endsWith('.cold'))
+  expect(names.length).toBeGreaterThan(2)
+
+  const store = openTiered(directory, { dimensions: 2, durability: 'none', mover: false, cold })
+  onTestFinished(() => store.close())
+  // The first file is rewritten in the very moment in which the second one is opened.
+  const rewrite = `
+    import { openTiered } from 'thermocline'
+    const options = { durability: 'none', mover: false, cold: ${JSON.stringify(cold)} }
+    const store = openTiered(${JSON.stringify(directory)}, options)
+    for (let at = 0; at < 60; at++) store.delete('m' + at)
+    const { rewritten } = await store.maintain({ compactCold: true })
+    store.close()
+    process.stdout.write(String(rewritten))`
+  const openSync = fs.openSync
+  onTestFinished(() => {
+    fs.openSync = openSync
+  })
+  const opened = new Set<string>()
+  let rewritten = ''
+  fs.openSync = (path, ...rest) => {
+    if (`${path}`.endsWith('.cold')) opened.add(`${path}`)
+    if (opened.size === 2 && rewritten === '') {
+      const program = ['--input-type=module', '-e', rewrite]
+      rewritten = `${spawnSync(process.execPath, program, { cwd: join(import.meta.dirname, '../..') }).stdout}`
+    }
+    return openSync(path, ...rest)
+  }
+  const hits = await store.search([1, 0], { limit: 300 })
+  expect(Number(rewritten)).toBeGreaterThan(0)
+  expect(hits).toHaveLength(196)
+})
 
 test('two movers that both believe to be alone lose, double and tear nothing', async () => {
   const directory = temporaryDirectory()
