@@ -67,7 +67,10 @@ std::string DescribeStatus(const Status& status) {
       text = "there is no store";
       break;
     case ErrorCode::kNotAStore:
-      text = "the path is not a store, nor empty";
+      text =
+          status.role() == FileRole::kNone
+              ? "the path is not a store, nor empty"
+              : "the files are hard links to those of another store, which would be written with this one: copy them";
       break;
     case ErrorCode::kExists:
       text = "the target is there and is not an empty directory";

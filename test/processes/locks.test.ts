@@ -112,6 +112,30 @@ processTest('a bind mount of the directory is the same store', async (scene) => 
   }
 })
 
+processTest('a directory of hard links to the store is no second way into it', async (scene) => {
+  const directory = scene.path('store')
+  const linked = scene.path('linked')
+  const store = scene.open(directory, { dimensions: 2 })
+  store.put({ id: 'first' })
+  execFileSync('cp', ['-al', directory, linked])
+  const problems: string[] = []
+  const expectRefused = (when: string) => {
+    const code = codeOf(() => open(linked).close())
+    if (code !== 'THERMOCLINE_NOT_A_STORE') problems.push(`${when}: ${code}`)
+  }
+  expectRefused('beside the open store')
+  store.put({ id: 'second' })
+  store.close()
+  expectRefused('after it was closed')
+  const again = scene.open(directory)
+  if (again.size !== 2 || again.stats().recovered) problems.push('the store itself is not as it was')
+  again.close()
+  rmSync(directory, { recursive: true })
+  const left = scene.open(linked)
+  if (left.get('first') === undefined) problems.push('what is left when the store is removed does not open as a store')
+  expectNone(problems)
+})
+
 // Two versions of the package in one process have nothing of each other's but the files.
 processTest('a second copy of the package in one process is a second participant of the same store', async (scene) => {
   const copy = scene.path('copy')

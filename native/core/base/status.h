@@ -52,6 +52,12 @@ class [[nodiscard]] Status {
     status.offset_ = offset;
     return status;
   }
+  /// The files of this role have other names, in the directory of another store (hard links).
+  static Status Linked(FileRole role) {
+    Status status = Error(ErrorCode::kNotAStore);
+    status.role_ = role;
+    return status;
+  }
   /// Maps ENOSPC and EDQUOT to kFull, the rest to kIo.
   static Status FromErrno(int error_number, FileRole role);
 

@@ -340,7 +340,8 @@ static_assert(sizeof(KeysHeader) == 64);
 struct SessionWords {
   uint64_t magic;
   uint64_t session_id;
-  uint64_t pad0[6];
+  uint64_t directory;  // inode number of the directory of whoever opened last
+  uint64_t pad0[5];
   uint32_t write_lock;
   uint32_t pad1[15];
   uint32_t growth_lock;  // segments, their list, index generations

@@ -84,6 +84,8 @@ Status Rename(const File& directory, const char* from, const char* to);
 /// An absent file is not an error.
 Status Unlink(const File& directory, const char* path);
 bool Exists(const File& directory, const char* path);
+/// Hard links: false also when there is no such file.
+bool HasOtherNames(const File& directory, const char* path);
 
 enum class PathKind { kAbsent, kDirectory, kOther };
 Result<PathKind> KindOfPath(const char* path);

@@ -246,6 +246,11 @@ bool Exists(const File& directory, const char* path) {
   return ::fstatat(directory.descriptor(), path, &info, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+bool HasOtherNames(const File& directory, const char* path) {
+  struct stat info;
+  return ::fstatat(directory.descriptor(), path, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_nlink > 1;
+}
+
 Result<PathKind> KindOfPath(const char* path) {
   struct stat info;
   if (::stat(path, &info) == 0) return S_ISDIR(info.st_mode) ? PathKind::kDirectory : PathKind::kOther;

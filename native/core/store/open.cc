@@ -227,6 +227,21 @@ Status Store::CreateStore(const OpenOptions& options) {
   return WriteMeta(std::move(meta), Syncs());
 }
 
+/// A directory of hard links (cp -al, rsync --link-dest, a package manager's) has files in common with another: both
+/// would write them, each with a list of segments of its own. The one that the files were last opened in goes on, so
+/// that a copy made this way harms nobody until it is opened. Asked once a directory: afterwards it is the owner.
+Status Store::CheckLinks(uint64_t owner, uint64_t directory, bool first_opener) const {
+  if (owner == directory) return Status::Ok();
+  if (owner != 0 && io::HasOtherNames(directory_, kLockName)) return Status::Linked(FileRole::kLock);
+  if (!first_opener) return Status::Ok();
+  for (const format::SegmentEntry& entry : list_->segments) {
+    const SegmentNumber number{entry.number};
+    if (io::HasOtherNames(directory_, LogFileName(number).text)) return Status::Linked(FileRole::kLog);
+    if (io::HasOtherNames(directory_, BlocksFileName(number).text)) return Status::Linked(FileRole::kBlocks);
+  }
+  return Status::Ok();
+}
+
 /// Joins the session, or begins one: the first opener zeroes the session's words. Gate held.
 Status Store::StartSession(bool* first_opener) {
   Result<bool> others = io::AnyByteLocked(lock_file_, format::kParticipantByte, uint64_t{format::kParticipantsMax} + 1);
@@ -247,6 +262,10 @@ Status Store::StartSession(bool* first_opener) {
   lock_map_ = std::move(*map);
   session_ = reinterpret_cast<format::SessionWords*>(lock_map_.data());
   lines_ = reinterpret_cast<format::ParticipantLine*>(lock_map_.data() + format::kParticipantsOffset);
+  Result<io::FileIdentity> directory = directory_.Identity();
+  if (!directory.ok()) return directory.status();
+  const uint64_t owner = LoadAcquire(session_->magic) == format::kLockMagic ? session_->directory : 0;
+  THERMOCLINE_RETURN_IF_ERROR(CheckLinks(owner, directory->inode, *first_opener));
   if (*first_opener) {
     uint64_t session_id = 0;
     THERMOCLINE_RETURN_IF_ERROR(io::FillRandom(&session_id, sizeof session_id));
@@ -258,6 +277,7 @@ Status Store::StartSession(bool* first_opener) {
       THERMOCLINE_RETURN_IF_ERROR(lock_file_.PunchHole(begun, format::kLockFileBytes - begun));
     }
     session_->session_id = session_id;
+    session_->directory = directory->inode;
     StoreRelease(session_->magic, format::kLockMagic);
   } else if (LoadAcquire(session_->magic) != format::kLockMagic) {
     return Status::Corrupt(FileRole::kLock, 0, 0);

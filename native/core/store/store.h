@@ -313,6 +313,7 @@ class Store final : private IdMatcher {
   Status CreateStore(const OpenOptions& options);
   static Status CheckAgainst(const format::Meta& meta, const OpenOptions& options);
   Status StartSession(bool* first_opener);
+  Status CheckLinks(uint64_t owner, uint64_t directory, bool first_opener) const;
   Status OpenCache(bool first_opener, bool created);
   Status MapCache();
   bool ClosedClean() const;
