@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs'
 import { setImmediate, setTimeout as wait } from 'node:timers/promises'
 import { abortError, systemFailure } from '../errors'
+import { loadLockfile } from '../warm/lockfile'
 import type { Counting, ListedSegment } from './catalogue'
 import type { ColdTier } from './cold-tier'
 import { makeDirectory } from './directories'
@@ -66,8 +67,7 @@ export class Mover {
   async #lock(): Promise<(() => Promise<void>) | undefined> {
     const { directory } = this.#host
     makeDirectory(directory)
-    // At need: it listens to signals, which a program that moves nothing should not notice.
-    const { lock } = await import('proper-lockfile')
+    const { lock } = loadLockfile()
     try {
       return await lock(directory, { stale: lockStaleMs, retries: 0, onCompromised: () => undefined })
     } catch (error) {

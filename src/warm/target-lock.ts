@@ -6,6 +6,7 @@
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Failure, failure } from '../errors'
+import { loadLockfile } from './lockfile'
 
 /** One spelling for each place, whatever links lead to it. A place that is absent has its parent's. */
 async function canonical(target: string): Promise<string> {
@@ -25,8 +26,7 @@ function lockFailure(error: unknown): Error {
 
 /** Runs `work` while nobody else copies to the same directory. Rejects with BUSY, IO, or as `work` does. */
 export async function withTargetLock<T>(target: string, work: () => Promise<T>): Promise<T> {
-  // At need: it listens to signals, which a program that makes no copies should not notice.
-  const { lock } = await import('proper-lockfile')
+  const { lock } = loadLockfile()
   let release: () => Promise<void>
   try {
     // The new store is renamed into place if that is still free, so a lock that was broken costs nothing but the work.

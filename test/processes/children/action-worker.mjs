@@ -10,7 +10,7 @@ const store = reopen()
 parentPort.postMessage('ready')
 let at = 0
 function turn() {
-  for (let step = 0; step < 4; step++) actions[name](store, at++, () => {}, reopen)
+  for (let step = 0; step < 4; step++) actions[name](store, at++, () => {}, reopen, path)
   setImmediate(turn)
 }
 turn()

@@ -19,8 +19,8 @@ function run() {
   const reopen = () => open(path, { dimensions })
   const store = reopen()
   store.putMany(Array.from({ length: seeded }, (_, at) => memoryAt(at)))
-  for (let at = 0; at < 20; at++) actions[name](store, at, () => {}, reopen)
-  actions[name](store, 20, ways[way], reopen)
+  for (let at = 0; at < 20; at++) actions[name](store, at, () => {}, reopen, path)
+  actions[name](store, 20, ways[way], reopen, path)
 }
 
 if (!isMainThread || thread === 'main') run()

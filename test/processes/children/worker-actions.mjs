@@ -4,6 +4,8 @@
 // Each is called again and again with a store that holds `m-0` to `m-63`; `at` counts the calls. What it starts and
 // does not await is on purpose: promises must be pending when the end comes.
 
+import { threadId } from 'node:worker_threads'
+
 export const dimensions = 32
 export const seeded = 64
 
@@ -52,7 +54,7 @@ function* inputs(at, during) {
   }
 }
 
-/** `during` runs in the middle of those actions that call user code, after the others. */
+/** `during` runs in the middle of those actions that call user code, after the others. `path`: the store's. */
 export const actions = {
   put(store, at, during) {
     store.put(memoryAt(at % seeded))
@@ -78,6 +80,10 @@ export const actions = {
   compact(store, at, during) {
     store.put(memoryAt(at % seeded))
     once('compact', () => store.compact())
+    during()
+  },
+  backup(store, at, during, _reopen, path) {
+    once('backup', () => store.backup(`${path}/../copy-${process.pid}-${threadId}-${at}`))
     during()
   },
   flush(store, at, during) {
