@@ -166,5 +166,26 @@ TEST(LeftBehind, AFailedSyncOfTheDirectoryPoisonsAndRemovesNothing) {
   left.scene.ExpectModel(*left.scene.other);
 }
 
+TEST(LeftBehind, AFailedSyncOfTheFirstOpenerPoisonsAndRemovesNothing) {
+  Left left(Durability::kFlush);
+  const std::string path = left.scene.path();
+  left.scene.other.reset();
+  left.scene.store.reset();
+  Result<std::shared_ptr<Store>> opened = ErrorCode::kNotFound;
+  {
+    Fault fault;
+    fault.call = Call::kSyncDirectory;
+    fault.error_number = EIO;
+    const Faults faults(fault);
+    opened = Store::Open(path, Options(Durability::kFlush));
+    EXPECT_TRUE(faults.has_failed());
+  }
+  ASSERT_OK(opened);
+  EXPECT_TRUE(Unlisted(**opened) == left.files);
+  left.scene.ExpectModel(**opened);
+  EXPECT_ERROR(test::PutText(**opened, "later", "1"), ErrorCode::kPoisoned);
+  EXPECT_ERROR((*opened)->Flush(test::kLockTimeout), ErrorCode::kPoisoned);
+}
+
 }  // namespace
 }  // namespace thermocline::power

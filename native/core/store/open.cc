@@ -416,7 +416,12 @@ void Store::RemoveUnlisted() {
   if (names->empty()) return;
   // A compaction that died before it synced its list: the disk may still have the one that names these files. After a
   // failed sync nobody can tell (R8).
-  if (LoadRelaxed(boot_->poison) != 0 || (SyncsLists() && !directory_.Sync().ok())) return;
+  if (LoadRelaxed(boot_->poison) != 0) return;
+  const Status synced = SyncsLists() ? directory_.Sync() : Status::Ok();
+  if (!synced.ok()) {
+    static_cast<void>(Poison(synced));
+    return;
+  }
   for (const std::string& name : *names) {
     if (!io::Unlink(directory_, name.c_str()).ok()) return;
   }
