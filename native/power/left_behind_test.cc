@@ -171,15 +171,15 @@ TEST(LeftBehind, AFailedSyncOfTheFirstOpenerPoisonsAndRemovesNothing) {
   const std::string path = left.scene.path();
   left.scene.other.reset();
   left.scene.store.reset();
-  Result<std::shared_ptr<Store>> opened = ErrorCode::kNotFound;
   {
     Fault fault;
     fault.call = Call::kSyncDirectory;
     fault.error_number = EIO;
     const Faults faults(fault);
-    opened = Store::Open(path, Options(Durability::kFlush));
+    EXPECT_ERROR(Store::Open(path, Options(Durability::kFlush)), ErrorCode::kIo);
     EXPECT_TRUE(faults.has_failed());
   }
+  const Result<std::shared_ptr<Store>> opened = Store::Open(path, Options(Durability::kFlush));
   ASSERT_OK(opened);
   EXPECT_TRUE(Unlisted(**opened) == left.files);
   left.scene.ExpectModel(**opened);

@@ -109,12 +109,12 @@ Status Store::OpenAt(const std::string& path, const OpenOptions& options) {
 
   bool first_opener = false;
   THERMOCLINE_RETURN_IF_ERROR(StartSession(&first_opener));
-  const Status cache = OpenCache(first_opener, created);
-  if (!cache.ok()) {
+  Status entered = OpenCache(first_opener, created);
+  if (entered.ok() && first_opener) entered = RemoveUnlisted();
+  if (!entered.ok()) {
     LeaveSession(lock_file_, self_);
-    return cache;
+    return entered;
   }
-  if (first_opener) RemoveUnlisted();
   // Also for who only reads: an idle process must let go of segments that others replaced.
   if (options.with_helper) {
     Result<io::Thread> started = io::Thread::Start([this] { RunHelper(); });
@@ -401,11 +401,11 @@ Status Store::SessionWritable(uint64_t timeout_us) {
   return status;
 }
 
-/// A file that stays only costs space; the next first opener tries again.
-void Store::RemoveUnlisted() {
+/// A file that stays only costs space; the next first opener tries again. Fails, and poisons, when a sync does.
+Status Store::RemoveUnlisted() {
   const std::shared_ptr<const format::Meta> list = List();
   Result<std::vector<std::string>> names = io::ListDirectory(directory_);
-  if (!names.ok()) return;
+  if (!names.ok()) return Status::Ok();
   std::erase_if(*names, [&](const std::string& name) {
     const uint32_t number = SegmentOfFileName(name);
     const bool is_unlisted = number != 0 && list->IndexOf(static_cast<SegmentNumber>(number)) < 0;
@@ -413,18 +413,16 @@ void Store::RemoveUnlisted() {
         name == "meta.new" || name == "meta.rewritten" || (number != 0 && name.ends_with(".new"));
     return !is_unlisted && !is_unfinished;
   });
-  if (names->empty()) return;
+  if (names->empty()) return Status::Ok();
   // A compaction that died before it synced its list: the disk may still have the one that names these files. After a
   // failed sync nobody can tell (R8).
-  if (LoadRelaxed(boot_->poison) != 0) return;
+  if (LoadRelaxed(boot_->poison) != 0) return Status::Ok();
   const Status synced = SyncsLists() ? directory_.Sync() : Status::Ok();
-  if (!synced.ok()) {
-    static_cast<void>(Poison(synced));
-    return;
-  }
+  if (!synced.ok()) return Poison(synced);
   for (const std::string& name : *names) {
-    if (!io::Unlink(directory_, name.c_str()).ok()) return;
+    if (!io::Unlink(directory_, name.c_str()).ok()) return Status::Ok();
   }
+  return Status::Ok();
 }
 
 Store::~Store() {

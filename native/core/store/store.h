@@ -321,7 +321,7 @@ class Store final : private IdMatcher {
   bool WordsAreSane();
   Status WriteCacheHeader(const io::BootIdentity& boot);
   void StopHelper();
-  void RemoveUnlisted();
+  Status RemoveUnlisted();
 
   // meta_file.cc
   Status WriteMeta(format::Meta meta, bool sync);
