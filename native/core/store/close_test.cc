@@ -3,7 +3,6 @@
 #include "core/format/blocks.h"
 #include "core/io/kernel_lock.h"
 #include "core/store/file_names.h"
-#include "core/store/registry.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::store {
@@ -189,62 +188,6 @@ TEST(StoreClose, FilesThatNoListNamesAreRemovedByTheNextFirstOpener) {
   for (const char* name : {"77.log", "77.blocks", "meta.new"}) EXPECT_FALSE(std::filesystem::exists(store.Join(name)));
   EXPECT_TRUE(std::filesystem::exists(store.Join("notes.txt")));
   ExpectFilled(*store, 3);
-}
-
-TEST(StoreClose, OfOneHandleLeavesTheOthersOfItsProcessOpen) {
-  TempDirectory directory;
-  OpenOptions options;
-  options.dimensions = 2;
-  auto first = AcquireStore(directory.Join("store"), options);
-  auto second = AcquireStore(directory.Join("./store"), {});
-  ASSERT_OK(first);
-  ASSERT_OK(second);
-  EXPECT_TRUE(*first == *second);
-  ASSERT_OK(ReleaseStore(*first));
-  Fill(**second, 0, 10);
-  ExpectFilled(**second, 10);
-  ASSERT_OK(ReleaseStore(*second));
-}
-
-// A handle asks for more than the first one of its process: then the last close makes all of it durable.
-TEST(StoreRegistry, TheHighestDurabilityThatAHandleAskedForHolds) {
-  for (const bool raised : {false, true}) {
-    TempDirectory directory;
-    OpenOptions options;
-    options.dimensions = 2;
-    options.durability = Durability::kNone;
-    auto first = AcquireStore(directory.Join("store"), options);
-    ASSERT_OK(first);
-    Fill(**first, 0, 3);
-    for (const Durability asked : {Durability::kFlush, Durability::kNone}) {
-      options.durability = raised ? asked : Durability::kNone;
-      auto other = AcquireStore(directory.Join("store"), options);
-      ASSERT_OK(other);
-      ASSERT_OK(ReleaseStore(*other));
-    }
-    ASSERT_OK(ReleaseStore(*first));
-    const std::string cache = test::ReadFileBytes(directory.Join("store/cache"));
-    const std::string marker = cache.substr(format::kCleanOffset, sizeof(format::CleanMarker));
-    EXPECT_EQ(marker != std::string(marker.size(), '\0'), raised);
-  }
-}
-
-TEST(StoreRegistry, KeepsDirectoriesApartAndRefusesWhatTheOpenOneIsNot) {
-  TempDirectory directory;
-  OpenOptions options;
-  options.dimensions = 2;
-  auto first = AcquireStore(directory.Join("first"), options);
-  ASSERT_OK(first);
-  auto second = AcquireStore(directory.Join("second"), options);
-  ASSERT_OK(second);
-  EXPECT_FALSE(*first == *second);
-  EXPECT_TRUE(*AcquireStore(directory.Join("second/"), options) == *second);
-  options.dimensions = 3;
-  EXPECT_ERROR(AcquireStore(directory.Join("second"), options), ErrorCode::kDimension);
-  options.create = false;
-  EXPECT_ERROR(AcquireStore(directory.Join("third"), options), ErrorCode::kNotFound);
-  for (const auto& store : {*first, *second, *second}) EXPECT_OK(ReleaseStore(store));
-  EXPECT_OK(ReleaseStore(*second));  // whom nobody has open is nobody's to close
 }
 
 // Goal: who joins a session believes its files no more than others do. Method: each is damaged while somebody has the

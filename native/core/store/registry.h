@@ -1,6 +1,7 @@
 // One Store per directory and process, whatever thread, path spelling or module system asks for it.
 //
-// Thread rule: any thread. Opening and closing stores of one process wait for each other.
+// Thread rule: any thread. Who opens or closes a store waits for those of this process who open or close the same one,
+// and for one who creates a store.
 #pragma once
 
 #include <memory>
