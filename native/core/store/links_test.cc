@@ -90,7 +90,9 @@ TEST(HardLinks, WhatIsLeftWhenTheStoreIsRemovedIsAStore) {
 }
 
 TEST(HardLinks, ACopyWithSomeOfThemIsRefused) {
-  for (const auto& [suffix, role] : {std::pair{".log", FileRole::kLog}, std::pair{".blocks", FileRole::kBlocks}}) {
+  using Case = std::pair<const char*, FileRole>;
+  for (const auto& [suffix, role] :
+       {Case{".log", FileRole::kLog}, Case{".blocks", FileRole::kBlocks}, Case{"cache", FileRole::kCache}}) {
     Linked linked;
     linked.Link([&suffix = suffix](const std::string& name) { return !name.ends_with(suffix); });
     EXPECT_EQ(RefusedFor(linked.OpenLinked()), role);

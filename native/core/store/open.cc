@@ -234,6 +234,7 @@ Status Store::CheckLinks(uint64_t owner, uint64_t directory, bool first_opener) 
   if (owner == directory) return Status::Ok();
   if (owner != 0 && io::HasOtherNames(directory_, kLockName)) return Status::Linked(FileRole::kLock);
   if (!first_opener) return Status::Ok();
+  if (io::HasOtherNames(directory_, kCacheName)) return Status::Linked(FileRole::kCache);
   for (const format::SegmentEntry& entry : list_->segments) {
     const SegmentNumber number{entry.number};
     if (io::HasOtherNames(directory_, LogFileName(number).text)) return Status::Linked(FileRole::kLog);
