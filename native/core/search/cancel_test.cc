@@ -53,8 +53,9 @@ Times RunSearch(store::Store& store, SearchRequest request, std::span<const std:
   clockid_t clock{};
   EXPECT_EQ(pthread_getcpuclockid(searching.native_handle(), &clock), 0);
   while (!ended.load() && ProcessorMicroseconds(clock) < cancel_at) std::this_thread::yield();
-  const double cancelled_at = ProcessorMicroseconds(clock);
+  // Cancelled first: this thread may lose its processor between the two, and the search would go on meanwhile.
   cancel.store(true);
+  const double cancelled_at = ProcessorMicroseconds(clock);
   noted.store(true);
   searching.join();
   if (!status.ok()) EXPECT_TRUE(status.code() == ErrorCode::kAborted);
