@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/kernels/distance.h"
+#include "test/filter_fixture.h"
 #include "test/store_fixture.h"
 
 namespace thermocline::search {
@@ -138,6 +139,42 @@ TEST(ExactSearch, AFilterLeavesAsManyHitsAsMatch) {
     ASSERT_EQ(hits->size(), expected.size());
     for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ((*hits)[i].sequence, expected[i].sequence);
   }
+}
+
+// Goal: the word of a slot that says where its record is, is input. Method: it gets values whose sums with a length
+// wrap, among others; then every search that looks at the record.
+TEST(ExactSearch, ARecordThatIsSaidToBeAnywhereIsATypedError) {
+  test::StoreFixture store(4);
+  ASSERT_OK(store.Open());
+  for (uint64_t i = 0; i < 20; ++i) {
+    Memory memory;
+    memory.id = std::to_string(i);
+    memory.embedding = test::EmbeddingOf(i, 4);
+    ASSERT_OK(test::Put(*store, memory));
+  }
+  const auto snapshot = store->TakeSnapshot();
+  ASSERT_OK(snapshot);
+  store::Segment& segment = *snapshot->parts.front().segment;
+  uint64_t& word = segment.record(Slot{7});
+  const uint64_t right = word;
+  const filter::Filter filter = test::Compiled(R"({"metadata":{"a":{"eq":1}}})");
+  const std::vector<float> query = test::EmbeddingOf(7, 4);
+  const std::atomic<bool> cancel{false};
+  const uint64_t end = segment.log_capacity();
+  const uint64_t most = ~uint64_t{0};
+  for (const uint64_t wrong : {most, most - 7, most - 55, most - 4096, most / 2 + 1, uint64_t{1} << 40, end, end - 8}) {
+    EXPECT_LT(segment.LogBytes(wrong, sizeof(format::RecordHeader)).size(), sizeof(format::RecordHeader));
+    EXPECT_LT(segment.LogBytes(wrong, most).size(), sizeof(format::RecordHeader));
+    word = wrong;
+    for (const bool exact : {true, false}) {
+      for (const filter::Filter* const asked : {static_cast<const filter::Filter*>(nullptr), &filter}) {
+        const SearchRequest request{.query = query, .limit = 20, .filter = asked, .exact = exact};
+        EXPECT_ERROR(Search(*store, request, cancel), ErrorCode::kCorrupt);
+      }
+    }
+    word = right;
+  }
+  EXPECT_OK(Search(*store, SearchRequest{.query = query, .limit = 20}, cancel));
 }
 
 TEST(ExactSearch, AnEmptyStoreHasNoHits) {

@@ -140,7 +140,8 @@ Result<format::BlocksHeader> Segment::ReadLayout(const io::File& blocks) {
 
 std::span<const char> Segment::LogBytes(uint64_t offset, uint64_t wanted) const {
   uint64_t end = log_bytes_.load(std::memory_order_relaxed);
-  if (offset + wanted > end) {
+  // No sum that may wrap: the offset may be any word of a file.
+  if (wanted > end || offset > end - wanted) {
     Result<uint64_t> size = log_file_.Size();
     if (!size.ok()) return {};
     end = *size < log_capacity_ ? *size : log_capacity_;
