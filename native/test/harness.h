@@ -60,6 +60,11 @@ uint64_t TestScale();
 /// `--rounds n`, else `usual`, or `nightly` when THERMOCLINE_NIGHTLY is set.
 uint64_t TestRounds(uint64_t usual, uint64_t nightly);
 
+/// The same for tests of one thread, in which ThreadSanitizer has nothing to find: a fifth of the usual under it.
+inline uint64_t RoundsOfOneThread(uint64_t usual, uint64_t nightly) {
+  return TestRounds(kThreadSanitizer ? usual / 5 : usual, nightly);
+}
+
 /// What a `main` of tests does (main.cc); its exit code.
 int RunTests(int count, char** values);
 

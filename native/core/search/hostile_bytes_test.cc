@@ -56,7 +56,7 @@ std::string Describe(const HostileStore& store, const Mutation& mutation) {
 TEST(HostileBytes, EveryCallAfterAChangeOfAnyFileGivesATypedErrorOrTheRightBytes) {
   HostileStore store;
   Random random(TestSeed());
-  const uint64_t rounds = TestRounds(2000, 40000);
+  const uint64_t rounds = test::RoundsOfOneThread(2000, 40000);
   uint64_t opened = 0;
   const bool is_told = std::getenv("THERMOCLINE_TEST_TELL") != nullptr;  // to find the round that crashes
   for (uint64_t round = 0; round < rounds; ++round) {

@@ -254,7 +254,7 @@ TEST(LiveDamage, IsATypedErrorToWhateverMeetsItAndNoneToWhatDoesNot) {
   Original original;
   const std::vector<Operation> operations = Operations();
   Random random(TestSeed());
-  const uint64_t rounds = TestRounds(1100, 20000);
+  const uint64_t rounds = test::RoundsOfOneThread(1100, 20000);
   uint64_t met = 0;
   for (uint64_t round = 0; round < rounds && test::FailureCount() == 0; ++round) {
     const Operation& operation = operations[round % operations.size()];
@@ -299,7 +299,7 @@ TEST(LiveDamage, OfADeadWritersCommitPoisonsTheStoreOrIsSeenByVerify) {
   Original original;
   Random random(TestSeed());
   uint64_t poisoned = 0;
-  const uint64_t rounds = TestRounds(150, 3000);
+  const uint64_t rounds = test::RoundsOfOneThread(150, 3000);
   for (uint64_t round = 0; round < rounds && test::FailureCount() == 0; ++round) {
     const test::FastDirectory root;
     const std::string path = root.Join("store");
